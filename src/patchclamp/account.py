@@ -1,0 +1,81 @@
+"""Where every stored number of a network is: on a neuron's axis, named as no neuron's, tied, or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .arrays import Array
+from .model import LayerInfo, Model
+
+__all__ = ["Accounting", "Entry", "account"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array and what it is: "neuron", "scalar" (belongs to no neuron), "tied", "behind" or "unknown".
+
+    A tied array is the same memory as `of`, which is counted. An array that stands behind a computed one (weight_norm,
+    a pruning mask) is counted and names in `of` what is made from it.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    size: int
+    role: str
+    status: str
+    layer: str
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """Every array of a network, each number counted exactly once."""
+
+    entries: tuple[Entry, ...]
+
+    def total(self, status: str = "", role: str = "parameter") -> int:
+        """How many numbers have that status (all that count if none is named); tied ones are counted where they are first."""
+        chosen = (entry for entry in self.entries if entry.role == role and entry.status != "tied")
+        return sum(entry.size for entry in chosen if not status or entry.status == status)
+
+    @property
+    def unknown(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.status == "unknown")
+
+    @property
+    def tied(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.status == "tied")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every parameter is on a neuron axis or named as no neuron's."""
+        return not any(entry.role == "parameter" for entry in self.unknown)
+
+
+def account(model: Model) -> Accounting:
+    """Account for every parameter and buffer."""
+    seen: dict[str, str] = {}
+    return Accounting(tuple(_entries(model, seen)))
+
+
+def _entries(model: Model, seen: dict[str, str]) -> Iterator[Entry]:
+    for layer in model.layers.values():
+        for array in layer.arrays:
+            if array.role == "computed" or array.path in seen:
+                continue
+            first = next((seen[path] for path in array.tied if path in seen), "")
+            status, of = ("tied", first) if first else _status(layer, array)
+            seen[array.path] = first or array.path
+            yield Entry(array.path, array.shape, array.size, array.role, status, layer.name, of)
+
+
+def _status(layer: LayerInfo, array: Array) -> tuple[str, str]:
+    if array.name in layer.described:
+        return "neuron", ""
+    if layer.kind is not None and array.name in layer.kind.scalars:
+        return "scalar", ""
+    for made in layer.arrays:
+        if made.role == "computed" and (array.name.startswith((f"{made.name}_", f"parametrizations.{made.name}."))):
+            return "behind", made.path
+    return "unknown", ""

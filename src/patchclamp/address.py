@@ -1,0 +1,216 @@
+"""Addresses: the text that points at a neuron, and the one object that parses and prints it.
+
+    conv1            a layer                       lstm.l1.reverse.forget[7]   labels, then an index
+    conv1[3]         a neuron; also conv1:3        attn.head[4].query[9]       counted axes by name
+    conv1[3]@4,5     that filter at one position   fc1[:50]  fc1[3,7]  conv*[*]   selections
+    "a.b[c]"[3]      a layer name in quotes, where bare text would be read otherwise
+
+Where a layer name ends cannot be seen from the text alone (`lstm.forget` may be a layer or a gate), so a parser knows
+the layer names of its network: the longest name that the text begins with is the layer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from .errors import AddressError, nearest
+
+__all__ = ["ALL", "Address", "Addresses", "Item", "Span", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A slice of an index that can be hashed and printed; `[*]` is the span of everything."""
+
+    start: int | None = None
+    stop: int | None = None
+    step: int | None = None
+
+    def __str__(self) -> str:
+        if self == ALL:
+            return "*"
+        ends = f"{'' if self.start is None else self.start}:{'' if self.stop is None else self.stop}"
+        return ends if self.step is None else f"{ends}:{self.step}"
+
+    def range(self, size: int) -> range:
+        """The indices it takes on an axis of `size`."""
+        return range(*slice(self.start, self.stop, self.step).indices(size))
+
+
+ALL = Span()
+Item: TypeAlias = int | Span
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step after the layer: `.name`, `[index]` or `.name[index]`; a bare index has the name ''."""
+
+    name: str = ""
+    index: tuple[Item, ...] = ()
+
+    def __str__(self) -> str:
+        index = f"[{','.join(map(str, self.index))}]" if self.index else ""
+        return (f".{self.name}" if self.name else "") + index
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A layer (or a glob over layers), the steps into it, and a position on its output map."""
+
+    layer: str
+    steps: tuple[Step, ...] = ()
+    position: tuple[int, ...] = ()
+
+    @property
+    def tail(self) -> str:
+        """Everything after the layer name, as text."""
+        at = f"@{','.join(map(str, self.position))}" if self.position else ""
+        return "".join(map(str, self.steps)) + at
+
+
+_NUMBER = r"[+-]?\d+"
+_ITEM = re.compile(rf"\s*(?:(\*)|({_NUMBER})?\s*(:)?\s*({_NUMBER})?\s*(:)?\s*({_NUMBER})?)\s*")
+_STEP = re.compile(r"\.([A-Za-z_]\w*)(?:\[([^\[\]]*)\])?|\[([^\[\]]*)\]|:([^@\[\]]+)(?=@|$)")
+_POSITION = re.compile(rf"@({_NUMBER}(?:\s*,\s*{_NUMBER})*)$")
+_ENDS = ".[:@"
+
+
+def _item(text: str) -> Item:
+    match = _ITEM.fullmatch(text)
+    if match is None or not text.strip():
+        raise AddressError(f"cannot read the index {text!r}", "an index is 3, 3,7, :50, 10:20:2 or *")
+    star, start, colon, stop, colon2, step = match.groups()
+    if star:
+        return ALL
+    if not colon:
+        if start is None or stop or step:
+            raise AddressError(f"cannot read the index {text!r}", "an index is 3, 3,7, :50, 10:20:2 or *")
+        return int(start)
+    if (step and not colon2) or (step is not None and int(step) < 1):
+        raise AddressError(
+            f"cannot read the index {text!r}", "a slice is start:stop or start:stop:step, with a step of 1 or more"
+        )
+    return Span(*(None if part is None else int(part) for part in (start, stop, step)))
+
+
+def _items(text: str) -> tuple[Item, ...]:
+    return tuple(_item(part) for part in text.split(","))
+
+
+@lru_cache(maxsize=4096)
+def _tail(text: str) -> tuple[tuple[Step, ...], tuple[int, ...]]:
+    """Read what follows a layer name. Raises AddressError for text that is not steps and a position."""
+    steps, place = [], 0
+    while match := _STEP.match(text, place):
+        name, named, bare, colon = match.groups()
+        index = next((part for part in (named, bare, colon) if part is not None), None)
+        steps.append(Step(name or "", () if index is None else _items(index)))
+        place = match.end()
+    rest = text[place:]
+    if not rest:
+        return tuple(steps), ()
+    if position := _POSITION.match(rest):
+        return tuple(steps), tuple(int(part) for part in position.group(1).split(","))
+    raise AddressError(
+        f"cannot read {rest!r}", "write layer[3], layer.gate[3], layer[3]@row,col, layer[:50] or layer[*]"
+    )
+
+
+class Addresses:
+    """Parses and prints the addresses of one network: `parse(text(a)) == a` for whatever layer names it has.
+
+    >>> book = Addresses(["conv1", "lstm", "a[b].c"])
+    >>> book.parse("lstm.forget[7]")
+    Address(layer='lstm', steps=(Step(name='forget', index=(7,)),), position=())
+    >>> book.text(book.parse("conv1:3@4,5"))
+    'conv1[3]@4,5'
+    >>> book.text(Address("a[b].c", (Step(index=(1,)),)))
+    'a[b].c[1]'
+    """
+
+    def __init__(self, layers: Iterable[str]) -> None:
+        self.layers = tuple(layers)
+        self._known = frozenset(self.layers)
+
+    def parse(self, text: str) -> Address:
+        """Read an address. Raises AddressError, naming the nearest layer or what could not be read."""
+        if text.startswith('"') and (quoted := self._quoted(text)):
+            return quoted
+        if text in self._known:
+            return Address(text)
+        failure: AddressError | None = None
+        for layer, tail in _cuts(text):
+            if layer not in self._known:
+                continue
+            try:
+                return Address(layer, *_tail(tail))
+            except AddressError as error:
+                failure = failure or AddressError(
+                    f"address {text!r}: {error.message} after layer {layer!r}", error.hint
+                )
+        if "*" in text or "?" in text:
+            if globbed := self._glob(text):
+                return globbed
+        raise failure or self._unknown(text)
+
+    def text(self, address: Address) -> str:
+        """Print an address, with the layer in quotes only where bare text would be read as something else."""
+        bare = address.layer + address.tail
+        try:
+            if self.parse(bare) == address:
+                return bare
+        except AddressError:
+            pass
+        return json.dumps(address.layer, ensure_ascii=False) + address.tail
+
+    def match(self, address: Address) -> tuple[str, ...]:
+        """The layers that an address means: its own, or all that its glob matches, in network order."""
+        if address.layer in self._known:
+            return (address.layer,)
+        return tuple(filter(_globber(address.layer).fullmatch, self.layers))
+
+    def is_glob(self, address: Address) -> bool:
+        return address.layer not in self._known
+
+    def _quoted(self, text: str) -> Address | None:
+        try:
+            layer, end = json.JSONDecoder(strict=False).raw_decode(text)
+            return Address(layer, *_tail(text[end:])) if layer in self._known else None
+        except (ValueError, AddressError):
+            return None
+
+    def _glob(self, text: str) -> Address | None:
+        for layer, tail in _cuts(text):
+            if "*" in layer or "?" in layer:
+                try:
+                    address = Address(layer, *_tail(tail))
+                except AddressError:
+                    continue
+                if self.match(address):
+                    return address
+        return None
+
+    def _unknown(self, text: str) -> AddressError:
+        stem = re.split(r"[\[@:]", text, maxsplit=1)[0] or text
+        shown = [name for name in self.layers if name] or list(self.layers)
+        return AddressError(f"no layer for the address {text!r}", nearest(stem, shown))
+
+
+def _cuts(text: str) -> Iterator[tuple[str, str]]:
+    """Every way to split text into a layer name and a tail, the longest name first."""
+    yield text, ""
+    for place in range(len(text) - 1, -1, -1):
+        if text[place] in _ENDS:
+            yield text[:place], text[place:]
+
+
+@lru_cache(maxsize=256)
+def _globber(pattern: str) -> re.Pattern[str]:
+    """`*` is any text, `?` any character; everything else stands for itself (layer names may hold brackets)."""
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.compile("".join(parts), re.DOTALL)

@@ -1,0 +1,162 @@
+"""How many: filters, positions, neurons under both conventions, fan-in, parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import KindError, RunError
+from .frames import frame_out, positions
+from .geometry import Geometry
+from .model import LayerInfo, Model, Population
+
+__all__ = ["Count", "Counted", "count", "extents", "fan_in"]
+
+_SHARED = ("neuron", "embedding")
+_STATISTICS = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The count of one layer. `positions` and `placed` are None where the input size is not known.
+
+    neurons     one for each set of weights (a conv filter counts once)
+    positions   the size of the output map on which each is repeated
+    placed      neurons times positions: one for each output value
+    fan_in      incoming weights of one neuron, without the bias
+    parameters  stored weights and biases of the layer, each once
+    """
+
+    layer: str
+    kind: str
+    noun: str
+    role: str
+    neurons: int
+    positions: tuple[int, ...] | None
+    fan_in: int
+    parameters: int
+    calls: int = 1
+
+    @property
+    def placed(self) -> int | None:
+        return None if self.positions is None else self.neurons * math.prod(self.positions)
+
+
+@dataclass(frozen=True)
+class Count:
+    """The counts of a network. Totals take the layers that weigh inputs: norms and activations only rescale them."""
+
+    layers: tuple[Counted, ...]
+    parameters: int
+    input: str = ""
+
+    @property
+    def weighing(self) -> tuple[Counted, ...]:
+        return tuple(row for row in self.layers if row.role == "neuron")
+
+    @property
+    def neurons(self) -> int:
+        """Neurons if each set of weights counts once."""
+        return sum(row.neurons for row in self.weighing)
+
+    @property
+    def placed(self) -> int | None:
+        """Neurons if each output value counts: a filter once for every position. None without an input size."""
+        found = [row.placed for row in self.weighing]
+        return None if None in found else sum(value for value in found if value is not None)
+
+    def __getitem__(self, layer: str) -> Counted:
+        for row in self.layers:
+            if row.layer == layer:
+                return row
+        raise KeyError(layer)
+
+
+def fan_in(layer: LayerInfo, cells: Population, fixed: Mapping[str, int]) -> int:
+    """How many incoming weights one neuron has: every axis of its weight arrays that is not fixed. Biases are not counted."""
+    own = {axis.name for axis in cells.axes} | set(fixed)
+    total = 0
+    for word in cells.words:
+        if not word.startswith("bias") and word not in _STATISTICS:
+            placed = cells.find(word, {**cells.coords(0), **fixed})
+            if placed is not None:
+                total += math.prod(size for name, size in placed.layout.sizes.items() if name not in own)
+    return total
+
+
+def extents(layer: LayerInfo, size: Sequence[int]) -> tuple[int, ...]:
+    """The output map of one conv layer for an input of `size` (its map axes, or channels first and then those).
+
+    Raises KindError for a layer that is no convolution, or whose channels do not match.
+    """
+    cells = layer.main
+    if layer.kind is None or layer.kind.family != "conv" or cells is None:
+        raise KindError(f"only a conv layer has a map that follows from the input size; {layer.name!r} is not one")
+    placed = cells.find("weight", {})
+    assert placed is not None
+    sizes = placed.layout.sizes
+    kernel = tuple(size for name, size in sizes.items() if name.startswith("k"))
+    if len(size) == len(kernel) + 1:
+        channels = sizes["in"] * sizes.get("group", 1)
+        if size[0] != channels:
+            raise KindError(f"{layer.name!r} reads {channels} channels, the input {tuple(size)} has {size[0]}")
+        size = size[1:]
+    return Geometry.of(layer.config, kernel).output(size)
+
+
+def count(model: Model, input: Any = None, dtype: str = "") -> Count:
+    """Count a network. `input` is one example's shape without the batch axis, or a real input; without it no positions.
+
+    With a shape nothing is computed: the network runs on arrays that have shapes only.
+    Raises RunError if the network cannot run on such an input.
+    """
+    shapes: Mapping[str, Any] = {}
+    counted = {name: layer for name, layer in model.layers.items() if layer.populations}
+    if input is not None:
+        if model.runner is None:
+            raise RunError(
+                f"{model.source} is a file: it cannot run, so it has no map sizes", "count one conv layer's input"
+            )
+        shapes = model.runner.shapes(counted, input, dtype)
+    rows = tuple(_row(layer, shapes.get(name, [])) for name, layer in counted.items())
+    unique = {
+        min((array.path, *array.tied)): array.size
+        for layer in model.layers.values()
+        for array in layer.arrays
+        if array.role == "parameter"
+    }
+    return Count(rows, sum(unique.values()), "" if input is None else _shown(input))
+
+
+def _shown(input: Any) -> str:
+    shape = getattr(input, "shape", input)
+    try:
+        return " x ".join(str(int(size)) for size in shape)
+    except (TypeError, ValueError):
+        return "the given input"
+
+
+def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Counted:
+    kind, cells = layer.kind, layer.main
+    assert kind is not None and cells is not None
+    parameters = sum(array.size for array in layer.arrays if array.role == "parameter")
+    return Counted(
+        layer=layer.name,
+        kind=kind.title,
+        noun=cells.noun,
+        role=kind.role,
+        neurons=len(cells),
+        positions=_positions(layer, cells, calls[0][1]) if calls else None,
+        fan_in=fan_in(layer, cells, {}),
+        parameters=parameters,
+        calls=len(calls) if calls else 1,
+    )
+
+
+def _positions(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The output map. Time steps of a recurrent layer are the same neurons at other times, so they do not count."""
+    if layer.kind is not None and layer.kind.family == "recurrent":
+        return ()
+    return positions(frame_out(layer, cells, shape))

@@ -1,0 +1,206 @@
+"""A shape in words: what a layer's arrays are, and what one neuron is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from .count import fan_in
+from .kinds.row import Kind
+from .model import LayerInfo, Neurons, Placed, Population
+
+__all__ = ["axis_words", "explain_layer", "explain_neuron"]
+
+_MAP_WORDS = {1: ("length",), 2: ("height", "width"), 3: ("frames", "height", "width")}
+
+
+def axis_words(layer: LayerInfo, placed: Placed) -> list[str]:
+    """The stored axes in words: `12 filters`, `depth 6`, `height 5`, `width 5`."""
+    cells = layer.main
+    noun = cells.noun if cells is not None else "neuron"
+    conv = layer.kind is not None and layer.kind.family == "conv"
+    sizes = placed.layout.sizes
+    rank = sum(name.startswith("k") and name[1:].isdigit() for name in sizes)
+    words = []
+    for term, length in zip(placed.layout.terms, placed.layout.shape, strict=True):
+        names = [axis.name for axis in term.axes()]
+        if "neuron" in names and "group" in names:
+            groups = sizes["group"]
+            words.append(_many(length, noun) + (f" in {groups} groups" if groups > 1 and groups != length else ""))
+        elif names == ["group", "in"]:
+            words.append(f"depth {length}" + (f" in {sizes['group']} groups" if sizes["group"] > 1 else ""))
+        elif "gate" in names:
+            words.append(f"{_many(sizes['gate'], 'gate')} x {_many(sizes['neuron'], noun)}")
+        else:
+            words.append(_word(names[0], length, noun, rank, conv))
+    return words
+
+
+def _word(name: str, length: int, noun: str, rank: int, conv: bool) -> str:
+    if name == "neuron":
+        return _many(length, noun)
+    if name == "in":
+        return f"depth {length}" if conv else _many(length, "input")
+    if name == "from":
+        return f"{length} hidden"
+    if name.startswith("k") and name[1:].isdigit() and rank in _MAP_WORDS:
+        return f"{_MAP_WORDS[rank][int(name[1:])]} {length}"
+    if name.startswith("at"):
+        return f"map axis {name[2:]}: {length}"
+    return f"{name} {length}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def explain_layer(layer: LayerInfo) -> str:
+    """What a layer is: one line, then one for each array."""
+    name = layer.name or "the network"
+    if layer.kind is None or layer.main is None:
+        return _explain_unknown(layer, name)
+    lines = [f"{name} ({layer.kind.title}, {layer.known}): {_summary(layer, layer.kind, layer.main)}"]
+    for cells in layer.populations.values():
+        for placed in cells.placed:
+            words = " x ".join(axis_words(layer, placed))
+            tied = f"; the same memory as {', '.join(placed.array.tied)}" if placed.array.tied else ""
+            made = "; computed at each run, not stored" if placed.array.role == "computed" else ""
+            lines.append(
+                f"  {placed.array.name} {placed.array.shape}: {placed.layout.line}  =  {words or '1 number'}{tied}{made}"
+            )
+    lines += [
+        f"  {array.name} {array.shape}: belongs to no neuron"
+        for array in layer.arrays
+        if array.name in layer.kind.scalars
+    ]
+    gates = next((facet.labels for facet in layer.main.facets if facet.labels), ())
+    if len(gates) > 1:
+        lines.append(f"  gates in the order they are stored: {', '.join(gates)}")
+    if {"bias_ih", "bias_hh"} <= set(layer.main.words):
+        lines.append(
+            "  two biases for each gate: bias_ih with what enters, bias_hh with the hidden state; both are added"
+        )
+    return "\n".join(lines)
+
+
+def _explain_unknown(layer: LayerInfo, name: str) -> str:
+    if layer.known != "unknown":
+        return f"{name} ({layer.class_name}): holds no neurons of its own"
+    lines = [
+        f"{name} ({layer.class_name}, unknown): no kind describes it" + (f"; {layer.problem}" if layer.problem else "")
+    ]
+    lines += [f"  {array.name} {array.shape}" for array in layer.arrays]
+    lines.append(f'  describe it once: patchclamp.register("{layer.class_name}", {layer.arrays[0].name}="neuron in")')
+    return "\n".join(lines)
+
+
+def _summary(layer: LayerInfo, kind: Kind, cells: Population) -> str:
+    many = _many(len(cells), cells.noun)
+    if kind.family == "conv" and (placed := cells.find("weight", {})):
+        sizes = placed.layout.sizes
+        rank = sum(name.startswith("k") and name[1:].isdigit() for name in sizes)
+        shape = [f"depth {sizes['in']}", *(f"{word} {sizes[f'k{i}']}" for i, word in enumerate(_MAP_WORDS[rank]))]
+        groups = f" in {sizes['group']} groups" if sizes.get("group", 1) > 1 else ""
+        return f"{many} of {', '.join(shape)}{groups}; {_conv_config(layer.config)}"
+    reads = fan_in(layer, cells, {})
+    stacked = [axis for axis in cells.axes if axis.labels and axis.size > 1]
+    layout = (
+        f" ({' x '.join([*(_many(a.size, a.name) for a in stacked), str(cells.axes[-1].size)])})" if stacked else ""
+    )
+    return f"{many}{layout}, {_many(reads, 'incoming weight')} each"
+
+
+def _conv_config(config: Mapping[str, object]) -> str:
+    def plain(value: object) -> str:
+        if isinstance(value, tuple):
+            value = value[0] if len(set(value)) == 1 else value
+        return str(value) if not isinstance(value, tuple) else " x ".join(map(str, value))
+
+    parts = [f"{word} {plain(config[word])}" for word in ("stride", "padding") if word in config]
+    if plain(config.get("dilation", 1)) != "1":
+        parts.append(f"dilation {plain(config['dilation'])}")
+    if config.get("padding_mode", "zeros") != "zeros":
+        parts.append(f"padded by {config['padding_mode']}")
+    if config.get("transposed"):
+        parts.append("transposed")
+    return ", ".join(parts)
+
+
+def explain_neuron(neurons: Neurons, size: Sequence[int] = (), extents: Sequence[int] = ()) -> str:
+    """What one neuron is: `filter 3 of 6: 1 x 5 x 5 weights and 1 bias, shared by 24 x 24 positions of a 28 x 28 input`."""
+    layer, cells, number = neurons.layer, neurons.population, neurons.numbers[0]
+    kind = layer.kind
+    assert kind is not None
+    head = f"{_place(neurons, number)}: {_holdings(neurons, number)}"
+    if kind.family == "conv":
+        return head + _reach(neurons, kind, size, extents)
+    if kind.role == "norm":
+        return f"{head}; it rescales {cells.noun} {number} of what enters"
+    return head
+
+
+def _place(neurons: Neurons, number: int) -> str:
+    cells = neurons.population
+    coords = cells.coords(number)
+    counted = [axis for axis in cells.axes if not axis.labels]
+    index, total = 0, 1
+    for axis in counted:
+        index, total = index * axis.size + coords[axis.name], total * axis.size
+    labels = [axis.labels[coords[axis.name]] for axis in cells.axes if axis.labels and axis.size > 1]
+    parts = [
+        f"{f.labels[neurons.fixed[f.name]]} {f.name}" if f.labels else f"{f.name} {neurons.fixed[f.name]}"
+        for f in cells.facets
+        if f.name in neurons.fixed
+    ]
+    where = f" of {', '.join(labels)}" if labels else ""
+    facet = f"{', '.join(parts)} of " if parts else ""
+    at = f" at {','.join(map(str, neurons.position))}" if neurons.position else ""
+    return f"{facet}{cells.noun} {index} of {total}{where}{at}"
+
+
+def _holdings(neurons: Neurons, number: int) -> str:
+    """Its arrays in words: `1 x 5 x 5 weights and 1 bias`."""
+    coords = neurons.coords(number)
+    found = []
+    for word in neurons.population.words:
+        placed = neurons.population.find(word, coords)
+        if placed is None:
+            continue
+        key = placed.layout.key(coords)
+        shape = [
+            len(range(*k.indices(n))) for k, n in zip(key, placed.layout.shape, strict=True) if isinstance(k, slice)
+        ]
+        found.append(_holding(word, shape))
+    if not found:
+        return "no weights of its own"
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
+
+
+def _holding(word: str, shape: Sequence[int]) -> str:
+    count = math.prod(shape)
+    size = " x ".join(map(str, shape)) or "1"
+    plain = word.partition("_")[0]
+    if plain in ("weight", "bias"):
+        many = plain if count == 1 else {"weight": "weights", "bias": "biases"}[plain]
+        return f"{size} {many}" + (f" ({word})" if word != plain else "")
+    return f"{size} {word}"
+
+
+def _reach(neurons: Neurons, kind: Kind, size: Sequence[int], extents: Sequence[int]) -> str:
+    group = neurons.population.coords(neurons.numbers[0]).get("group", 0)
+    placed = neurons.population.find("weight", {})
+    groups = next((axis.size for axis in neurons.population.axes if axis.name == "group"), 1)
+    reads = ""
+    if groups > 1 and placed is not None:
+        fan = placed.layout.sizes["in"]
+        first = group * fan
+        reads = (
+            f", reading input channel {first}" if fan == 1 else f", reading input channels {first} to {first + fan - 1}"
+        )
+    if neurons.position:
+        return reads
+    if not extents:
+        return f"{reads}, shared by every position of the map"
+    across = " x ".join(map(str, extents))
+    of = f" of a {' x '.join(map(str, size[-len(extents) :]))} input" if size else ""
+    return f"{reads}, shared by {across} positions{of}"

@@ -1,0 +1,112 @@
+"""A regular file held open for reading by byte range, which notices when the file changes under it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import weakref
+
+from ..errors import FileError
+
+__all__ = ["FileHandle"]
+
+_CHUNK = 1 << 30  # one pread takes at most 2 GiB on Linux
+_AGAIN = "open the file again"
+_NOT_REGULAR = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe (FIFO)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a block device"),
+)
+_Identity = tuple[int, int, int, int]
+
+
+class FileHandle:
+    """An open file: `size` in bytes, `read(offset, length)`; closed by `close()`, or when nothing refers to it.
+
+    Opening raises FileError for a missing file and for anything that is not a regular file, without blocking on it.
+    Pickled, it opens the same path again, and refuses if another file is there by then.
+    """
+
+    __slots__ = ("__weakref__", "_close", "_fd", "_identity", "_place", "path", "size")
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._place = os.path.abspath(self.path)
+        try:
+            _refuse_irregular(self.path, os.stat(self.path))
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError as error:
+            hint = f"relative to {os.getcwd()}" if not os.path.isabs(self.path) else "check the path"
+            raise FileError(self.path, "there is no such file", hint=hint) from error
+        except OSError as error:
+            raise FileError(self.path, f"cannot be opened: {error.strerror}", hint="check its permissions") from error
+        self._close = weakref.finalize(self, os.close, self._fd)
+        status = os.fstat(self._fd)
+        _refuse_irregular(self.path, status)
+        self._identity = _identity(status)
+        self.size = status.st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly the `length` bytes at `offset`. FileError when closed, or when the file has become shorter."""
+        if not self._close.alive:
+            raise FileError(self.path, "the file was closed", hint=_AGAIN)
+        parts: list[bytes] = []
+        missing = length
+        while missing:
+            try:
+                part = os.pread(self._fd, min(missing, _CHUNK), offset + length - missing)
+            except OSError as error:
+                place = f"bytes {offset} to {offset + length}"
+                raise FileError(self.path, f"cannot be read: {error.strerror}", place=place) from error
+            if not part:
+                self.refuse_changed()
+                raise FileError(self.path, "the file ends early", place=f"byte {offset + length - missing}")
+            parts.append(part)
+            missing -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def refuse_changed(self) -> None:
+        """FileError if the file was truncated, written, removed or replaced since it was opened."""
+        if not self._close.alive:
+            raise FileError(self.path, "the file was closed", hint=_AGAIN)
+        held = os.fstat(self._fd)
+        if held.st_size != self.size:
+            reason = f"the file had {self.size} bytes when it was opened and has {held.st_size} now"
+            raise FileError(self.path, reason, hint=_AGAIN)
+        if _identity(held) != self._identity:
+            raise FileError(self.path, "the file was written to since it was opened", hint=_AGAIN)
+        try:
+            there = _identity(os.stat(self._place))
+        except OSError as error:
+            reason = f"the file was removed since it was opened ({error.strerror})"
+            raise FileError(self.path, reason, hint=_AGAIN) from error
+        if there != self._identity:
+            raise FileError(self.path, "the file was replaced by another since it was opened", hint=_AGAIN)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _same, (self._place, self._identity)
+
+
+def _refuse_irregular(path: str, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        return
+    what = next((word for test, word in _NOT_REGULAR if test(status.st_mode)), "not a file")
+    hint = "name the file inside it" if stat.S_ISDIR(status.st_mode) else "copy its contents to a file first"
+    raise FileError(path, f"this is {what}, not a regular file", hint=hint)
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _same(path: str, identity: _Identity) -> FileHandle:
+    handle = FileHandle(path)
+    if handle._identity != identity:
+        raise FileError(path, "another file is there now", hint=_AGAIN)
+    return handle

@@ -1,0 +1,33 @@
+"""The recompute formulas, one small function a family: NumPy in float64, independent of every framework's arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .case import Answer, Case, Floats, rounding
+from .conv import conv
+from .linear import bilinear, linear
+from .norm import batch_norm, group_norm, instance_norm, layer_norm, prelu, rms_norm
+from .table import embedding, embedding_bag
+
+__all__ = ["FORMULAS", "Answer", "Case", "Floats", "Formula", "rounding"]
+
+Formula = Callable[[Case], Answer]
+
+FORMULAS: dict[str, Formula] = {
+    formula.__name__: formula
+    for formula in (
+        linear,
+        bilinear,
+        conv,
+        embedding,
+        embedding_bag,
+        batch_norm,
+        instance_norm,
+        group_norm,
+        layer_norm,
+        rms_norm,
+        prelu,
+    )
+}
+"""Family -> formula. The family `recurrent` carries state over steps and stands in `formulas.recurrent`."""

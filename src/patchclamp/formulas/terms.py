@@ -1,0 +1,39 @@
+"""The products of one weighted sum, so that it can be written out: the weights and the inputs they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..geometry import NOTHING, Geometry
+from .case import Case, Floats
+
+__all__ = ["TERMS"]
+
+
+def _linear(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
+    x = np.asarray(case.x, dtype=np.float64)
+    lead = spot[1:] if len(spot) == x.ndim else ()
+    return case.arrays["weight"][spot[0]], x[lead] if lead or x.ndim == 1 else x.reshape(-1, x.shape[-1])[0]
+
+
+def _conv(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """The patch (in, *k) that the filter reads at one place of one example."""
+    weight = case.arrays["weight"][spot[0]]
+    rank = weight.ndim - 1
+    x = np.asarray(case.x, dtype=np.float64)
+    batched = x.ndim == rank + 2
+    x = x[spot[1]] if batched else x
+    at = case.position or spot[-rank:]
+    group, fan = case.coords[spot[0]]["group"], len(weight)
+    x = x[group * fan : (group + 1) * fan]
+    geometry = Geometry.of(case.config, weight.shape[1:])
+    for axis, index in enumerate(at):
+        taps = np.array(geometry.taps(axis, x.shape[axis + 1], index))
+        x = np.take(x, np.maximum(taps, 0), axis=axis + 1)
+        x[(slice(None),) * (axis + 1) + (taps == NOTHING,)] = 0.0
+    return weight, x
+
+
+TERMS: dict[str, Callable[[Case, tuple[int, ...]], tuple[Floats, Floats]]] = {"linear": _linear, "conv": _conv}

@@ -1,0 +1,1 @@
+"""PyTorch: opens live modules, taps their forward, edits their memory."""

@@ -1,0 +1,231 @@
+"""Run a live torch module and hand what enters and leaves its layers to probes; leave nothing behind."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ...axes import Key
+from ...errors import PatchclampError, RunError
+from ...geometry import NOTHING
+from ...kinds import class_name, find
+from ...model import Probe
+from .unchanged import unchanged
+from .watch import OpWatch
+
+__all__ = ["TorchRunner"]
+
+
+class TorchRunner:
+    """The runner protocol of `patchclamp.model` for one live module."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+
+    def tap(self, probes: Mapping[str, Probe], x: Any) -> None:
+        """Run the model as it is (same mode, no gradient) with a probe on each named layer.
+
+        Raises RunError, naming the layer, when the model raises. The model is as before in every case.
+        """
+        modules = dict(self.model.named_modules(remove_duplicate=False))
+        with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
+            for name, probe in probes.items():
+                hooks.enter_context(_listening(modules[name], probe))
+            self._call(x)
+
+    def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]:
+        """The input and output shape of each layer at each of its calls.
+
+        `x` is a shape without the batch axis (then nothing is computed: the model runs on fake tensors, which have
+        shapes only) or a real input.
+        """
+        modules = dict(self.model.named_modules(remove_duplicate=False))
+        seen: dict[str, list[tuple[tuple[int, ...], ...]]] = {name: [] for name in layers}
+        fake = isinstance(x, tuple) and all(isinstance(item, int) for item in x)
+        mode: AbstractContextManager[Any] = FakeTensorMode(allow_non_fake_inputs=True) if fake else torch.no_grad()
+        with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
+            for name, calls in seen.items():
+                hooks.enter_context(_measuring(modules[name], calls))
+            hooks.enter_context(mode)
+            if fake:
+                x = torch.zeros((1, *x), dtype=_dtype(dtype) or _float_dtype(self.model), device=_device(self.model))
+            self._call(x)
+        return seen
+
+    def copy(self, value: Any, key: Key = ()) -> Any:
+        """A copy of part of a tensor, detached, in memory of its own; nested tuples and dicts are copied whole."""
+        if isinstance(value, torch.Tensor):
+            return value.detach()[key].clone(memory_format=torch.contiguous_format)
+        if isinstance(value, (tuple, list)):
+            copies = [self.copy(item) for item in value]
+            return type(value)(*copies) if hasattr(value, "_fields") else type(value)(copies)
+        if isinstance(value, Mapping):
+            return {name: self.copy(item) for name, item in value.items()}
+        return value
+
+    def take(self, value: torch.Tensor, axis: int, indices: Sequence[int]) -> torch.Tensor:
+        """Entries along an axis, as a copy; the index NOTHING gives zero."""
+        index = torch.tensor(indices, dtype=torch.long, device=value.device)
+        taken = value.detach().index_select(axis, index.clamp(min=0))
+        if NOTHING in indices:
+            taken.movedim(axis, -1)[..., index == NOTHING] = 0
+        return taken
+
+    def stack(self, values: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(list(values))
+
+    def numpy(self, value: Any) -> Any:
+        """Float64 for real numbers (exact for every float type), complex128, or integers as they are."""
+        if not isinstance(value, torch.Tensor):
+            return np.asarray(value)
+        wide = torch.complex128 if value.is_complex() else torch.float64 if value.is_floating_point() else value.dtype
+        return value.detach().to("cpu", wide).resolve_conj().resolve_neg().numpy()
+
+    def like(self, values: Any, template: torch.Tensor) -> torch.Tensor:
+        """NumPy values as a tensor of the template's type and device."""
+        return torch.as_tensor(values).to(device=template.device, dtype=template.dtype)
+
+    def precision(self, value: Any) -> tuple[float, str]:
+        """The unit roundoff that arithmetic on such a tensor has, and why."""
+        if value.device.type == "cuda" and value.dtype == torch.float32:
+            if torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32:
+                return 2.0**-11, "TF32 is allowed on this device"
+        if value.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
+            return 2.0**-8, "float32 matmul precision is set to medium"
+        roundoff = torch.finfo(value.dtype).eps / 2 if value.is_floating_point() else 0.0
+        return roundoff, f"arithmetic in {str(value.dtype).removeprefix('torch.')}"
+
+    def _call(self, x: Any) -> None:
+        try:
+            if isinstance(x, tuple):
+                self.model(*map(_tensor, x))
+            elif isinstance(x, Mapping):
+                self.model(**{name: _tensor(item) for name, item in x.items()})
+            else:
+                self.model(_tensor(x))
+        except PatchclampError:
+            raise
+        except Exception as error:
+            raise self._explained(error, x) from error
+
+    def _explained(self, error: Exception, x: Any) -> RunError:
+        where = _innermost(error.__traceback__, {id(m): name for name, m in self.model.named_modules()})
+        at = f" in layer {where!r}" if where else ""
+        said = (str(error).strip() or "no message").splitlines()[0]
+        return RunError(
+            f"the network raised {type(error).__name__}{at} on an input of {_describe(x)}: {said}",
+            "check the input's shape and type; the network is as it was before the call",
+        )
+
+
+def _tensor(x: Any) -> Any:
+    """NumPy arrays and lists of numbers become tensors; anything else goes in as it is."""
+    if isinstance(x, (np.ndarray, np.generic)) or (isinstance(x, list) and x and not isinstance(x[0], torch.Tensor)):
+        return torch.as_tensor(x)
+    return x
+
+
+def _describe(x: Any) -> str:
+    if isinstance(x, (tuple, list)):
+        return f"({', '.join(map(_describe, x))})"
+    if isinstance(x, Mapping):
+        return f"{{{', '.join(f'{name}: {_describe(item)}' for name, item in x.items())}}}"
+    shape = getattr(x, "shape", None)
+    return f"shape {tuple(shape)} and type {x.dtype}" if shape is not None else type(x).__name__
+
+
+def _innermost(trace: TracebackType | None, names: Mapping[int, str]) -> str:
+    """The deepest layer whose method stands in a traceback."""
+    found = ""
+    while trace is not None:
+        owner = trace.tb_frame.f_locals.get("self")
+        found = names.get(id(owner), found)
+        trace = trace.tb_next
+    return found
+
+
+def _dtype(name: str) -> torch.dtype | None:
+    if not name:
+        return None
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise RunError(f"torch has no dtype {name!r}", "float32, int64, ...")
+    return found
+
+
+def _float_dtype(model: torch.nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+
+
+def _device(model: torch.nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _listening(module: torch.nn.Module, probe: Probe) -> Iterator[None]:
+    """Hooks for one probe: inputs are seen before the layer can change them, the output after all other hooks."""
+    name_inputs = _namer(module)
+    config = {"training": module.training}
+    watch = OpWatch.of(module, find(map(class_name, type(module).__mro__)))
+
+    def before(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs = name_inputs(args, kwargs)
+        if watch is None:
+            probe.enter(inputs, config)
+        else:
+            watch.start(inputs, config, probe)
+
+    def after(_: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if watch is not None:
+            watch.stop()
+        probe.leave(output)
+
+    first = module.register_forward_pre_hook(before, with_kwargs=True)
+    try:
+        second = module.register_forward_hook(after)
+        try:
+            yield
+        finally:
+            second.remove()
+    finally:
+        first.remove()
+        if watch is not None:
+            watch.close()
+
+
+@contextmanager
+def _measuring(module: torch.nn.Module, calls: list[tuple[tuple[int, ...], ...]]) -> Iterator[None]:
+    def after(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        first = next((item for item in (*args, *kwargs.values()) if isinstance(item, torch.Tensor)), None)
+        leaving = output[0] if isinstance(output, (tuple, list)) and output else output
+        shapes = (tuple(t.shape) if isinstance(t, torch.Tensor) else () for t in (first, leaving))
+        calls.append(tuple(shapes))
+
+    handle = module.register_forward_hook(after, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _namer(module: torch.nn.Module) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
+    """Give the arguments of a forward their parameter names, the main input first."""
+    try:
+        signature = inspect.signature(module.forward)
+    except (TypeError, ValueError):
+        return lambda args, kwargs: {**{f"input{i}": item for i, item in enumerate(args)}, **kwargs}
+
+    def named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return dict(signature.bind(*args, **kwargs).arguments)
+        except TypeError:
+            return {**{f"input{i}": item for i, item in enumerate(args)}, **kwargs}
+
+    return named

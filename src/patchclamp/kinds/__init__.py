@@ -1,0 +1,111 @@
+"""The catalogue of layer kinds: one row a class, one file a family; `register` adds a user's own.
+
+A kind is found by the exact class name, else by the names of its bases in method resolution order. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ..axes import Line
+from ..errors import KindError, nearest
+from . import activation, conv, embedding, linear, norm, recurrent
+from .row import Kind, Part, Place
+
+__all__ = ["CATALOGUE", "Kind", "Part", "Place", "find", "forget", "register", "registered"]
+
+CATALOGUE: dict[str, Kind] = {
+    row.name: row for family in (linear, conv, norm, embedding, activation, recurrent) for row in family.ROWS
+}
+_registered: dict[str, Kind] = {}
+
+
+def class_name(cls: type) -> str:
+    """The name a class is catalogued under: its public path for torch's own layers, else module and qualified name."""
+    module = cls.__module__
+    if module.startswith("torch.nn.modules."):
+        module = "torch.nn"
+    return f"{module}.{cls.__qualname__}"
+
+
+def find(names: Iterable[str]) -> Kind | None:
+    """The row of the first name that has one; `names` are a class and its bases, nearest first."""
+    for name in names:
+        row = _registered.get(name) or CATALOGUE.get(name)
+        if row is not None:
+            return row
+    return None
+
+
+def register(
+    target: type | str,
+    *,
+    like: str = "",
+    sizes: Mapping[str, str] | None = None,
+    formula: str | None = None,
+    **arrays: str,
+) -> Kind:
+    """Describe the arrays of your own layer class, one axis line each.
+
+    target    the class, or its full name as text (`"my_package.layers.Scale"`)
+    like      a catalogued kind to start from (`"torch.nn.Linear"`); lines given here replace its lines
+    sizes     axis -> the attribute of the layer that states its length, for axes that no shape decides
+    formula   the family that recomputes it (`"linear"`); with `weight="neuron in"` or `"in neuron"` that is "linear"
+    arrays    array name -> axis line; axes called `neuron`, `group`, `head`, `expert` make a neuron
+
+    Raises AxisError for a line that cannot be read, KindError for one without a neuron axis.
+
+    >>> row = register("my.Layer", weight="neuron in", bias="neuron")
+    >>> row.arrays["weight"], row.family
+    ('neuron in', 'linear')
+    >>> forget("my.Layer")
+    """
+    name = target if isinstance(target, str) else class_name(target)
+    base = _base(like)
+    lines = {**(base.arrays if base else {}), **arrays}
+    names = {axis for line in lines.values() for axis in Line.parse(line).names}
+    if "neuron" not in names:
+        raise KindError(
+            f"no line of {name} has a neuron axis: {'; '.join(f'{k}: {v}' for k, v in lines.items()) or 'none given'}",
+            'name the axis along which the neurons lie "neuron", as in weight="neuron in"',
+        )
+    if base is not None:
+        row = replace(
+            base, name=name, arrays=lines, sizes={**base.sizes, **(sizes or {})}, family=formula or base.family
+        )
+    else:
+        family = _family(lines) if formula is None else formula
+        neuron = tuple(axis for axis in ("expert", "head", "group", "neuron") if axis in names)
+        row = Kind(
+            name, family, lines, neuron=neuron, sizes=dict(sizes or {}), op="linear" if family == "linear" else ""
+        )
+    _registered[name] = row
+    return row
+
+
+def forget(target: type | str) -> None:
+    """Take back a `register`; a name that was not registered is an error."""
+    name = target if isinstance(target, str) else class_name(target)
+    if _registered.pop(name, None) is None:
+        raise KindError(f"{name} is not registered", nearest(name, _registered))
+
+
+def registered() -> tuple[str, ...]:
+    """The names that `register` added."""
+    return tuple(_registered)
+
+
+def _base(like: str) -> Kind | None:
+    if not like:
+        return None
+    base = _registered.get(like) or CATALOGUE.get(like)
+    if base is None:
+        raise KindError(f"no kind is called {like!r}", nearest(like, CATALOGUE))
+    return base
+
+
+def _family(lines: Mapping[str, str]) -> str:
+    """A weight with one input axis (and perhaps a bias) is a weighted sum; anything else has no formula by itself."""
+    plain = lines.get("weight") in ("neuron in", "in neuron") and set(lines) <= {"weight", "bias"}
+    return "linear" if plain and lines.get("bias", "neuron") == "neuron" else ""

@@ -1,0 +1,84 @@
+"""One row of the catalogue: what a layer kind's stored arrays are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Kind", "Part", "Place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An axis that chooses between arrays rather than lying inside one: the layer and direction of an RNN stack.
+
+    `spellings` are what the array names hold at each coordinate, `labels` what an address says; a counted place
+    (no spellings) is spelled 0, 1, 2, ... and labelled with the prefix, l0, l1, l2, ...
+    """
+
+    axis: str
+    labels: tuple[str, ...] = ()
+    spellings: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def spelling(self, number: int) -> str | None:
+        """What stands in the array name at a coordinate; None past the last."""
+        if not self.spellings:
+            return str(number)
+        return self.spellings[number] if number < len(self.spellings) else None
+
+    def label(self, number: int) -> str:
+        return self.labels[number] if self.labels else f"{self.prefix}{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A second population of a kind: its arrays' lines and what it is called."""
+
+    arrays: Mapping[str, str]
+    noun: str = "neuron"
+    neuron: tuple[str, ...] = ("neuron",)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row: one axis line for each array, the lines of what enters and leaves, and the formula that recomputes it.
+
+    name      the class, by its public path
+    family    which formula recomputes it; "" if none does
+    arrays    array -> line, the main population; an array that a layer lacks is left out
+    neuron    the axes that make a neuron, in the order of its number
+    facets    axes that an address may fix but that are no part of a neuron's identity: a gate, a token
+    sizes     axis -> the attribute that states its length (others are solved from the stored shapes)
+    config    word -> attribute: what the formula must know beyond the arrays (stride, eps, ...)
+    scalars   arrays that belong to no neuron
+    op        the functional call that a subclass with a forward of its own makes with these arrays
+    role      "neuron" (weighs its inputs), "norm", "activation" or "embedding"
+    rank      how many `*at` axes a batched output has; one fewer axis then means "no batch". 0: always batched
+    lone      the output line where the population has one neuron that serves every channel
+    suffix    what follows an array's word in its stored name, with {axis} for each of `places`
+    """
+
+    name: str
+    family: str
+    arrays: Mapping[str, str]
+    input: str = "*at in"
+    output: str = "*at neuron"
+    neuron: tuple[str, ...] = ("neuron",)
+    facets: tuple[str, ...] = ()
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    scalars: tuple[str, ...] = ()
+    op: str = ""
+    noun: str = "neuron"
+    role: str = "neuron"
+    rank: int = 0
+    lone: str = ""
+    suffix: str = ""
+    places: tuple[Place, ...] = ()
+    others: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The last part of the name: `Linear`."""
+        return self.name.rpartition(".")[2]

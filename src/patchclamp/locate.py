@@ -1,0 +1,169 @@
+"""From the steps of an address to the neurons of a layer, and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from .address import Address, Item, Step
+from .errors import AddressError, KindError, nearest
+from .model import AxisSize, LayerInfo, Neurons, Population, out_of_range
+
+__all__ = ["address_of", "locate", "pick"]
+
+
+def locate(layer: LayerInfo, address: Address) -> Neurons:
+    """The neurons of `layer` that an address means; without an index, all of the population.
+
+    Raises AddressError (no such gate or part, index out of range) and KindError (the layer's kind is not known).
+    """
+    if not layer.populations:
+        raise _no_neurons(layer)
+    steps = list(address.steps)
+    cells = layer.main
+    assert cells is not None
+    if name := _population_name(layer, steps):
+        cells = layer.populations[name]
+        steps = [Step("", step.index) if step.name == name else step for step in steps]
+        steps = [step for step in steps if step.name or step.index]
+    fixed, bare = _read(layer, cells, steps)
+    return _neurons(layer, cells, fixed, bare, address.position)
+
+
+def pick(neurons: Neurons, index: Sequence[Item], single: bool) -> Neurons:
+    """Some of these neurons, by their place in the selection."""
+    numbers = _take(neurons.numbers, index, _describe(neurons), neurons.population.noun)
+    return Neurons(neurons.layer, neurons.population, numbers, neurons.fixed, neurons.position, single)
+
+
+def address_of(neurons: Neurons, number: int) -> Address:
+    """The canonical address of one of these neurons: labels that are not the first, then its index on the rest."""
+    cells = neurons.population
+    coords = cells.coords(number)
+    steps = [Step(cells.name)] if cells.name else []
+    rest = number
+    for axis in cells.axes:
+        if axis.labels and coords[axis.name]:
+            steps.append(Step(axis.labels[coords[axis.name]]))
+        if axis.labels:
+            rest -= coords[axis.name] * cells.strides[axis.name]
+    for facet in cells.facets:
+        if facet.name in neurons.fixed:
+            steps.append(_facet_step(facet, neurons.fixed[facet.name]))
+    if steps and not steps[-1].index:
+        steps[-1] = Step(steps[-1].name, (rest,))
+    else:
+        steps.append(Step("", (rest,)))
+    return Address(neurons.layer.name, tuple(steps), neurons.position)
+
+
+def _facet_step(facet: AxisSize, number: int) -> Step:
+    return Step(facet.labels[number]) if facet.labels else Step(facet.name, (number,))
+
+
+def _population_name(layer: LayerInfo, steps: Sequence[Step]) -> str:
+    return next((step.name for step in steps if step.name and step.name in layer.populations), "")
+
+
+def _read(layer: LayerInfo, cells: Population, steps: Sequence[Step]) -> tuple[dict[str, int], list[tuple[Item, ...]]]:
+    """Named steps fix an axis by label or by name; bare indices are left in order."""
+    fixed: dict[str, int] = {}
+    bare: list[tuple[Item, ...]] = []
+    for step in steps:
+        if not step.name:
+            bare.append(step.index)
+            continue
+        axis, number = _named(layer, cells, step)
+        if axis.name in fixed:
+            raise AddressError(f"{_shown(layer)} is given {axis.name} twice, the second time as {step.name!r}")
+        fixed[axis.name] = number
+        if axis.labels and step.index:
+            bare.append(step.index)
+    return fixed, bare
+
+
+def _named(layer: LayerInfo, cells: Population, step: Step) -> tuple[AxisSize, int]:
+    for axis in (*cells.axes, *cells.facets):
+        if step.name in axis.labels:
+            return axis, axis.labels.index(step.name)
+        if step.name == axis.name and not axis.labels:
+            if len(step.index) != 1 or not isinstance(step.index[0], int):
+                raise AddressError(f"{step.name} takes one index, as in .{step.name}[0]")
+            return axis, _bounded(step.index[0], axis.size, _shown(layer), axis.name)
+    labels = [label for axis in (*cells.axes, *cells.facets) for label in axis.labels]
+    names = [axis.name for axis in (*cells.axes, *cells.facets) if not axis.labels]
+    has = [*labels, *(name for name in layer.populations if name), *(f"{name}[n]" for name in names)]
+    title = layer.kind.title if layer.kind else layer.class_name
+    raise AddressError(f"{_shown(layer)} ({title}) has no part or gate {step.name!r}", nearest(step.name, has))
+
+
+def _neurons(
+    layer: LayerInfo, cells: Population, fixed: dict[str, int], bare: list[tuple[Item, ...]], position: tuple[int, ...]
+) -> Neurons:
+    facets = {name: number for name, number in fixed.items() if name in {facet.name for facet in cells.facets}}
+    free = [axis for axis in cells.axes if axis.name not in fixed]
+    given = {name: number for name, number in fixed.items() if name not in facets}
+    for index in bare[:-1]:
+        if not free or len(index) != 1 or not isinstance(index[0], int):
+            raise AddressError(f"{_shown(layer)}: an index before the last must be one number for one neuron axis")
+        axis = free.pop(0)
+        given[axis.name] = _bounded(index[0], axis.size, _shown(layer), axis.name)
+    available = _numbers(cells, free, given)
+    if bare and not free and len(cells.axes) > 0:
+        raise AddressError(f"{_shown(layer)}: index {bare[-1]} is one too many; its neuron axes are already fixed")
+    if not bare:
+        return Neurons(layer, cells, available, facets, position, single=not free)
+    single = len(bare[-1]) == 1 and isinstance(bare[-1][0], int)
+    numbers = _take(available, bare[-1], _shown(layer), cells.noun)
+    return Neurons(layer, cells, numbers, facets, position, single)
+
+
+def _numbers(cells: Population, free: Sequence[AxisSize], given: Mapping[str, int]) -> Sequence[int]:
+    """The neuron numbers on the free axes: a range where those are the last axes, else a tuple."""
+    offset = sum(number * cells.strides[name] for name, number in given.items())
+    count = math.prod(axis.size for axis in free)
+    if list(cells.axes[len(cells.axes) - len(free) :]) == list(free):
+        return range(offset, offset + count)
+    numbers = [offset]
+    for axis in free:
+        numbers = [number + i * cells.strides[axis.name] for number in numbers for i in range(axis.size)]
+    return tuple(numbers)
+
+
+def _take(available: Sequence[int], index: Sequence[Item], what: str, noun: str) -> Sequence[int]:
+    if len(index) == 1 and not isinstance(index[0], int):
+        chosen = index[0].range(len(available))
+        return available[chosen.start : chosen.stop : chosen.step] if len(chosen) else ()
+    numbers: list[int] = []
+    for item in index:
+        places = [_bounded(item, len(available), what, noun)] if isinstance(item, int) else item.range(len(available))
+        numbers += [available[place] for place in places]
+    return tuple(numbers)
+
+
+def _bounded(index: int, size: int, what: str, noun: str) -> int:
+    if not -size <= index < size:
+        raise out_of_range(what, index, size, noun)
+    return index % size
+
+
+def _shown(layer: LayerInfo) -> str:
+    return repr(layer.name) if layer.name else "the network itself"
+
+
+def _describe(neurons: Neurons) -> str:
+    return f"the selection of {_shown(neurons.layer)}"
+
+
+def _no_neurons(layer: LayerInfo) -> Exception:
+    if layer.known == "unknown":
+        arrays = ", ".join(f"{array.name} {array.shape}" for array in layer.arrays)
+        return KindError(
+            f"layer {_shown(layer)} is of unknown kind {layer.class_name}, with {arrays or 'no arrays'}"
+            + (f" ({layer.problem})" if layer.problem else ""),
+            f'describe it once: patchclamp.register("{layer.class_name}", weight="neuron in", bias="neuron")',
+        )
+    return KindError(
+        f"layer {_shown(layer)} ({layer.class_name}) holds no neurons of its own",
+        "its output can be recorded: net[...].record(x)",
+    )

@@ -1,0 +1,330 @@
+"""What a network is, as data: layers, their arrays, and the populations of neurons that the arrays describe.
+
+Nothing here holds numbers or knows a framework: an adapter makes a `Model` from what it opens, the acts read it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from .address import Addresses
+from .arrays import Array
+from .axes import Key, Layout, Line, Size
+from .errors import AddressError, AxisError, EditError
+from .kinds.row import Kind, Place
+
+__all__ = ["AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "Probe", "Runner", "describe"]
+
+
+@dataclass(frozen=True, slots=True)
+class AxisSize:
+    """A neuron axis or a facet with its length, and labels where its coordinates have names."""
+
+    name: str
+    size: int
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """One stored array in a population: the word people use, its layout, and where on the places it stands."""
+
+    word: str
+    array: Array
+    layout: Layout
+    at: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one sort in a layer. A neuron's number is the row-major flattening of its `axes`."""
+
+    name: str
+    noun: str
+    axes: tuple[AxisSize, ...]
+    facets: tuple[AxisSize, ...]
+    placed: tuple[Placed, ...]
+
+    def __len__(self) -> int:
+        return math.prod(axis.size for axis in self.axes)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The names of its arrays, each once (a stack of layers holds several arrays of one name)."""
+        return tuple(dict.fromkeys(placed.word for placed in self.placed))
+
+    @cached_property
+    def strides(self) -> Mapping[str, int]:
+        sizes = [axis.size for axis in self.axes]
+        return {axis.name: math.prod(sizes[i + 1 :]) for i, axis in enumerate(self.axes)}
+
+    def coords(self, number: int) -> dict[str, int]:
+        """The coordinate of a neuron number on the neuron axes."""
+        return {axis.name: number // self.strides[axis.name] % axis.size for axis in self.axes}
+
+    def find(self, word: str, coords: Mapping[str, int]) -> Placed | None:
+        """The stored array of that word at those places; None if the layer has none there (a bias switched off)."""
+        for placed in self.placed:
+            if placed.word == word and all(coords.get(axis, number) == number for axis, number in placed.at.items()):
+                return placed
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class LayerInfo:
+    """One layer. `known` is "stated" (its class or the file says its kind), "inferred", "unknown", or "" (no arrays)."""
+
+    name: str
+    class_name: str
+    kind: Kind | None
+    known: str
+    arrays: tuple[Array, ...]
+    populations: Mapping[str, Population] = field(default_factory=dict)
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def main(self) -> Population | None:
+        return next(iter(self.populations.values()), None)
+
+    @cached_property
+    def described(self) -> frozenset[str]:
+        """The names of the arrays that lie on a neuron axis."""
+        return frozenset(placed.array.name for cells in self.populations.values() for placed in cells.placed)
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Some neurons of one population, in order. `fixed` holds facets (a gate); `position` one place on the map."""
+
+    layer: LayerInfo
+    population: Population
+    numbers: Sequence[int]
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    position: tuple[int, ...] = ()
+    single: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all the neurons of the population, in order."""
+        return self.numbers == range(len(self.population))
+
+    def coords(self, number: int) -> dict[str, int]:
+        """Every coordinate that an array key needs: neuron axes, facets, position."""
+        found = {**self.population.coords(number), **self.fixed}
+        found.update({f"at{i}": place for i, place in enumerate(self.position)})
+        return found
+
+
+class Probe(Protocol):
+    """What the runner calls as a layer runs. What they return or keep must be copies: the tensors are the network's."""
+
+    def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None: ...
+
+    def leave(self, output: Any) -> None: ...
+
+
+class Runner(Protocol):
+    """What an act needs of a running network. An adapter implements it; the acts never know which framework it is."""
+
+    def tap(self, probes: Mapping[str, Probe], x: Any) -> None: ...
+
+    def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]: ...
+
+    def copy(self, value: Any, key: Key = ()) -> Any: ...
+
+    def take(self, value: Any, axis: int, indices: Sequence[int]) -> Any: ...
+
+    def stack(self, values: Sequence[Any]) -> Any: ...
+
+    def numpy(self, value: Any) -> Any: ...
+
+    def like(self, values: Any, template: Any) -> Any: ...
+
+    def precision(self, value: Any) -> tuple[float, str]: ...
+
+
+class Keeper(Protocol):
+    """What an adapter offers for changing and saving a network's numbers."""
+
+    def ledger(self) -> Any: ...
+
+    def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Any: ...
+
+    def state(
+        self,
+    ) -> tuple[Sequence[tuple[str, str, tuple[int, ...], Callable[[], Iterable[Any]]]], Mapping[str, str]]: ...
+
+    def raw(self, value: Any) -> bytes: ...
+
+    def from_raw(self, dtype: str, shape: tuple[int, ...], data: bytes) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network: every layer by name in the network's own order, and the runner if it can run."""
+
+    source: str
+    framework: str
+    layers: Mapping[str, LayerInfo]
+    runner: Any = None
+    keeper: Any = None
+
+    def ledger(self) -> Any:
+        """A fresh ledger for an edit. Raises EditError where the network's numbers cannot be written."""
+        if self.keeper is None:
+            raise EditError(f"{self.source} cannot be edited")
+        return self.keeper.ledger()
+
+    @cached_property
+    def arrays(self) -> Mapping[str, Array]:
+        """Every stored array by its path."""
+        return {array.path: array for layer in self.layers.values() for array in layer.arrays}
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        return Addresses(self.layers)
+
+    def layer(self, name: str) -> LayerInfo:
+        return self.layers[self.addresses.parse(name).layer]
+
+
+def describe(layer: LayerInfo, attribute: Callable[[str], Any]) -> LayerInfo:
+    """Fit a layer's kind to its arrays: the same layer with populations, sizes and config.
+
+    `attribute` reads what a kind asks of the layer (`groups`, `stride`). Where the lines do not fit the stored shapes
+    the layer is returned as unknown, with the misfit as its `problem`: never guessed.
+    """
+    kind = layer.kind
+    if kind is None:
+        return layer
+    try:
+        sizes = _sizes(kind, attribute)
+        populations = {name: cells for name, cells in _populations(kind, layer, sizes) if cells.placed or name == ""}
+    except AxisError as error:
+        return _replace(layer, kind=None, known="unknown", problem=f"{kind.name}: {error.message}")
+    config = {word: value for word, path in kind.config.items() if (value := _maybe(attribute, path)) is not _MISSING}
+    return _replace(layer, populations=populations, sizes=sizes, config=config)
+
+
+def _replace(layer: LayerInfo, **changes: Any) -> LayerInfo:
+    return LayerInfo(**{**{name: getattr(layer, name) for name in layer.__dataclass_fields__}, **changes})
+
+
+_MISSING = object()
+
+
+def _maybe(attribute: Callable[[str], Any], path: str) -> Any:
+    """What a layer states; a file may not say."""
+    try:
+        return attribute(path)
+    except (AttributeError, LookupError):
+        return _MISSING
+
+
+def _sizes(kind: Kind, attribute: Callable[[str], Any]) -> dict[str, Size]:
+    """The sizes that the layer states. A key that is a packed axis, `(group neuron)`, is solved for its last unknown."""
+    sizes: dict[str, Size] = {}
+    for key, path in kind.sizes.items():
+        value = _maybe(attribute, path)
+        if value is _MISSING:
+            continue
+        if key.startswith("("):
+            sizes.update(Line.parse(key).layout((value,), sizes).sizes)
+        else:
+            sizes[key] = tuple(value) if isinstance(value, (tuple, list)) else value
+    return sizes
+
+
+def _populations(kind: Kind, layer: LayerInfo, sizes: Mapping[str, Size]) -> Iterable[tuple[str, Population]]:
+    yield "", _population("", kind.noun, kind, kind.arrays, layer, sizes)
+    for name, part in kind.others.items():
+        yield name, _population(name, part.noun, kind, part.arrays, layer, {})
+
+
+def _population(
+    name: str, noun: str, kind: Kind, lines: Mapping[str, str], layer: LayerInfo, sizes: Mapping[str, Size]
+) -> Population:
+    stored = {array.name: array for array in layer.arrays}
+    placed: list[Placed] = []
+    for word, line in lines.items():
+        parsed = Line.parse(line)
+        for suffix, at in _places(kind, word, stored):
+            array = stored[word + suffix]
+            try:
+                placed.append(Placed(word, array, parsed.layout(array.shape, sizes), at))
+            except AxisError as error:
+                raise AxisError(f"{array.name} {array.shape} as {line!r}: {error.message}") from error
+    return Population(name, noun, _neuron_axes(kind, placed, sizes), _facets(kind, placed), tuple(placed))
+
+
+def _places(kind: Kind, word: str, stored: Mapping[str, Array]) -> list[tuple[str, dict[str, int]]]:
+    """The suffixes under which a word is stored, with the coordinate of each on the kind's places."""
+    if not kind.places:
+        return [("", {})] if word in stored else []
+    found = []
+    for numbers in itertools.product(*(_numbers(place) for place in kind.places)):
+        spelled = {place.axis: place.spelling(n) for place, n in zip(kind.places, numbers, strict=True)}
+        suffix = kind.suffix.format(**spelled)
+        if word + suffix in stored:
+            found.append((suffix, dict(zip(spelled, numbers, strict=True))))
+        elif not any(numbers[1:]):
+            break
+    return found
+
+
+def _numbers(place: Place) -> Iterable[int]:
+    return range(len(place.spellings)) if place.spellings else range(10_000)
+
+
+def _neuron_axes(kind: Kind, placed: Sequence[Placed], sizes: Mapping[str, Size]) -> tuple[AxisSize, ...]:
+    known = {name: size for name, size in sizes.items() if isinstance(size, int)}
+    rests = {name: size for name, size in sizes.items() if isinstance(size, tuple)}
+    for item in placed:
+        known.update(item.layout.sizes)
+    places = {place.axis: place for place in kind.places}
+    axes = []
+    for name in kind.neuron:
+        if name in places:
+            count = max((item.at[name] for item in placed), default=0) + 1
+            axes.append(AxisSize(name, count, tuple(places[name].label(i) for i in range(count))))
+        elif name.startswith("*"):
+            axes += [AxisSize(f"{name[1:]}{i}", size) for i, size in enumerate(rests[name[1:]])]
+        elif name in known:
+            axes.append(AxisSize(name, known[name]))
+        elif placed:
+            raise AxisError(f"no array of {kind.name} has the neuron axis {name!r}")
+    return tuple(axes)
+
+
+def _facets(kind: Kind, placed: Sequence[Placed]) -> tuple[AxisSize, ...]:
+    found: dict[str, AxisSize] = {}
+    for item in placed:
+        for name in kind.facets:
+            if name in item.layout.sizes and name not in found:
+                found[name] = AxisSize(name, item.layout.sizes[name], _labels(item.layout, name))
+    return tuple(found.values())
+
+
+def _labels(layout: Layout, name: str) -> tuple[str, ...]:
+    for term in layout.line.terms:
+        for axis in term.axes():
+            if axis.name == name:
+                return axis.labels
+    return ()
+
+
+def out_of_range(what: str, index: int, size: int, noun: str) -> AddressError:
+    """The error for an index past the end, with the range and how the index counts."""
+    if size == 0:
+        return AddressError(f"{what} has no {noun}s")
+    return AddressError(
+        f"{what} has {size} {noun}{'s' if size != 1 else ''}, so {index} is out of range",
+        f"{noun}s are numbered 0 to {size - 1} (or -{size} to -1 from the end)",
+    )

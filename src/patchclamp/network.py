@@ -1,0 +1,216 @@
+"""What a person holds: a network and its layers. Each method is one line into an act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+from .account import Accounting, account
+from .address import Address
+from .arrays import Array
+from .capture import Capture, run
+from .card import layer_card, network_card
+from .count import Count, count, extents
+from .edit import Edit
+from .errors import EditError, KindError
+from .explain import explain_layer
+from .locate import locate
+from .model import LayerInfo, Model, Neurons
+from .neuron import Neuron, Selection, Selections
+from .opening import open_any
+from .parts.text import text
+from .record import PARTS, Record, record
+from .save import apply_delta, save_delta, save_network
+from .shown import Shown
+from .verify import Check, verify
+
+__all__ = ["Layer", "Network", "NetworkEdit", "open"]
+
+
+def open(thing: Any) -> Network:
+    """Open a live network, or a `.safetensors` file, to point at its neurons. Nothing is run, copied or changed.
+
+    Raises OpenError for what is no network, FileError for a bad file.
+
+    >>> import torch
+    >>> net = open(torch.nn.Sequential(torch.nn.Linear(4, 3)))
+    >>> net["0[2]"].weight.shape
+    torch.Size([4])
+    """
+    return Network(open_any(thing), thing)
+
+
+class Network(Shown):
+    """A network: `net["conv1"]` is a layer, `net["conv1[3]"]` a neuron, `net["conv*[*]"]` many."""
+
+    def __init__(self, model: Model, thing: Any) -> None:
+        self.model = model
+        self._thing = thing
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers that hold arrays or neurons, by name, in the network's order."""
+        return {
+            name: Layer(self, layer) for name, layer in self.model.layers.items() if layer.arrays or layer.populations
+        }
+
+    def __getitem__(self, address: str) -> Any:
+        """A Layer, a Neuron, a Selection, or for a glob Selections. Raises AddressError with the nearest name."""
+        parsed = self.model.addresses.parse(address)
+        if self.model.addresses.is_glob(parsed):
+            return Selections([Selection(self.model, neurons) for neurons in self._find(address)])
+        layer = self.model.layers[parsed.layer]
+        if not parsed.steps and not parsed.position:
+            return Layer(self, layer)
+        neurons = locate(layer, parsed)
+        return Neuron(self.model, neurons) if neurons.single else Selection(self.model, neurons)
+
+    def count(self, input: Any = None, dtype: str = "") -> Count:
+        """Filters, positions, neurons under both conventions, fan-in and parameters of every layer.
+
+        `input` is the shape of one example without the batch axis, as in `input=(1, 28, 28)`; nothing is computed then.
+        Networks that read tokens need `dtype="int64"`. A real input (a tensor) is run as it is.
+        """
+        return count(self.model, input, dtype)
+
+    def accounting(self) -> Accounting:
+        """Where every stored number is: on a neuron's axis, in no neuron, tied, or unknown."""
+        return account(self.model)
+
+    def record(self, x: Any, addresses: Iterable[str], keep: Iterable[str] = PARTS) -> dict[str, Record]:
+        """Run once on `x` and record at several addresses (layers, neurons, globs): address -> Record."""
+        targets: dict[str, LayerInfo | Neurons] = {}
+        for address in addresses:
+            held = self[address]
+            for one in held if isinstance(held, Selections) else (held,):
+                targets[str(one)] = one.info if isinstance(one, Layer) else one.neurons
+        return record(self.model, targets, x, keep)
+
+    def edit(self) -> NetworkEdit:
+        """Change weights and put them back bit for bit: `with net.edit() as edit: edit["conv1[3]"].zero()`."""
+        return NetworkEdit(self.model, self._find)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the whole state to a safetensors file, atomically; it states each layer's kind."""
+        save_network(self.model, path)
+
+    def refresh(self) -> None:
+        """Describe the network again, after its modules were changed."""
+        self.model = open_any(self._thing)
+
+    def _find(self, address: str) -> tuple[Neurons, ...]:
+        parsed = self.model.addresses.parse(address)
+        names = self.model.addresses.match(parsed)
+        found = [self.model.layers[name] for name in names]
+        if self.model.addresses.is_glob(parsed):
+            found = [layer for layer in found if layer.populations]
+        if not found:
+            raise KindError(f"no layer that {address!r} matches has neurons")
+        return tuple(locate(layer, Address(layer.name, parsed.steps, parsed.position)) for layer in found)
+
+    def __repr__(self) -> str:
+        return text(self.page())
+
+    def page(self) -> Any:
+        return network_card(self.model)
+
+
+class Layer(Shown, Sequence[Neuron]):
+    """One layer: a sequence of its neurons, with the arrays it stores."""
+
+    def __init__(self, net: Network, info: LayerInfo) -> None:
+        self.net = net
+        self.info = info
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def kind(self) -> str:
+        """The catalogued kind, `torch.nn.Conv2d`; empty where none is known."""
+        return self.info.kind.name if self.info.kind else ""
+
+    @property
+    def known(self) -> str:
+        """How the kind is known: "stated", "inferred" or "unknown"; empty for a layer without arrays."""
+        return self.info.known
+
+    @cached_property
+    def arrays(self) -> Mapping[str, Any]:
+        """Every stored array by name, whole: in torch a detached view of the same memory."""
+        return {array.name: array.read() for array in self.info.arrays}
+
+    @property
+    def stored(self) -> tuple[Array, ...]:
+        """Every stored array without its numbers: name, shape, type, ties."""
+        return self.info.arrays
+
+    @property
+    def populations(self) -> Mapping[str, int]:
+        """The populations of the layer, the main one under "", with how many neurons each has."""
+        return {name: len(cells) for name, cells in self.info.populations.items()}
+
+    def explain(self) -> str:
+        """What the layer is and what each of its arrays is, in words."""
+        return explain_layer(self.info)
+
+    def positions(self, input: Sequence[int]) -> tuple[int, ...]:
+        """The output map of a conv layer for an input of that size, by arithmetic alone."""
+        return extents(self.info, input)
+
+    def record(self, x: Any, keep: Iterable[str] = PARTS) -> Record:
+        """Run the network on `x` and copy what the layer is given and what it returns, whole."""
+        return record(self.net.model, {str(self): self.info}, x, keep)[str(self)]
+
+    def verify(self, x: Any) -> Check:
+        """Recompute every neuron of the layer on `x`; the check shows the worst one and names all that fail."""
+        neurons = locate(self.info, Address(self.name))
+        capture = Capture(self.net.model.runner, self.info, neurons, whole_inputs=True)
+        run(self.net.model, {self.name: capture}, x)
+        return verify(self.net.model, neurons, capture.calls)
+
+    def untie_bias(self, input: Sequence[int]) -> Any:
+        """Give each position of a conv layer its own bias, a trainable map, for an input of that size.
+
+        Returns a handle: `.parameter` (filter, *map) goes to the optimizer, `.restore()` puts the layer back exactly.
+        """
+        across = extents(self.info, input)
+        if not hasattr(self.net.model.keeper, "untie"):
+            raise EditError(f"{self.net.model.source} cannot run, so its bias cannot be untied")
+        handle = self.net.model.keeper.untie(self.name, across)
+        self.net.refresh()
+        return handle
+
+    def __len__(self) -> int:
+        return len(self.info.main) if self.info.main is not None else 0
+
+    def __getitem__(self, index: Any) -> Any:
+        whole = locate(self.info, Address(self.name))
+        return Selection(self.net.model, whole)[index]
+
+    def __iter__(self) -> Iterator[Neuron]:
+        return iter(Selection(self.net.model, locate(self.info, Address(self.name))))
+
+    def __str__(self) -> str:
+        return self.net.model.addresses.text(Address(self.name))
+
+    def __repr__(self) -> str:
+        return text(self.page())
+
+    def page(self) -> Any:
+        return layer_card(self.net.model, self.info)
+
+
+class NetworkEdit(Edit):
+    """An edit of a network, which can also be saved: the change alone, for that very model."""
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the change to a safetensors file, atomically. It applies to the model it came from and to no other."""
+        save_delta(self, path)
+
+    def load(self, path: str | PathLike[str]) -> None:
+        """Apply a change that `save` wrote. Raises EditError for another model, before anything is touched."""
+        apply_delta(self, path)

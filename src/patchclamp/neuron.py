@@ -1,0 +1,194 @@
+"""What a person holds: one neuron, or several. Each method is one line into an act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from .address import ALL, Item, Span
+from .arrays import only
+from .capture import Capture, run
+from .card import neuron_card, neurons_card
+from .count import extents, fan_in
+from .edit import regions
+from .errors import AddressError, KindError
+from .explain import explain_neuron
+from .freeze import freeze
+from .locate import address_of, pick
+from .model import Model, Neurons
+from .parts.text import text
+from .record import PARTS, Record, record
+from .shown import Shown
+from .verify import Check, verify
+
+__all__ = ["Neuron", "Selection", "Selections"]
+
+
+class _Held(Shown):
+    """What one neuron and several have in common."""
+
+    def __init__(self, model: Model, neurons: Neurons) -> None:
+        self.model = model
+        self.neurons = neurons
+
+    @cached_property
+    def arrays(self) -> Mapping[str, Any]:
+        """Name -> the framework's own array at this place: in torch a detached view, writing to it writes to the model."""
+        words = self.neurons.population.words
+        found: dict[str, Any] = {}
+        for region in regions(self.neurons, words):
+            if region.word in found:
+                raise KindError(
+                    f"the arrays of {self} lie in several blocks", "take one neuron at a time: for n in selection"
+                )
+            found[region.word] = region.array.read(region.key)
+        return found
+
+    @property
+    def weight(self) -> Any:
+        """The weights, where the kind has exactly one such array; else KindError names them."""
+        return only(self.arrays, "weight", str(self))
+
+    @property
+    def bias(self) -> Any:
+        """The bias, where the kind has exactly one such array; None if the layer has none."""
+        return only(self.arrays, "bias", str(self))
+
+    @property
+    def fan_in(self) -> int:
+        """How many incoming weights one neuron has; the bias is not counted."""
+        return fan_in(self.neurons.layer, self.neurons.population, self.neurons.fixed)
+
+    def record(self, x: Any, keep: Iterable[str] = PARTS) -> Record:
+        """Run the network on `x` and copy what enters and leaves: see `patchclamp.record.Call`.
+
+        `x` is what the network is called with; a tuple gives several arguments, a dict named ones. `keep` says which of
+        "inputs", "pre_activation", "output" to copy. Raises RunError if the network cannot run; it is left as it was.
+        """
+        return record(self.model, {str(self): self.neurons}, x, keep)[str(self)]
+
+    def verify(self, x: Any) -> Check:
+        """Run on `x`, recompute the output in float64 from the arrays and the recorded inputs, and compare."""
+        capture = Capture(self.model.runner, self.neurons.layer, self.neurons, whole_inputs=True)
+        run(self.model, {self.neurons.layer.name: capture}, x)
+        return verify(self.model, self.neurons, capture.calls)
+
+    def freeze(self) -> Any:
+        """Hold the weights and biases still while an optimizer trains the rest, until `.release()` of what is returned.
+
+        It holds for every `torch.optim.Optimizer`, also with weight decay and momentum, and leaves the model as it is.
+        """
+        return freeze(self.model, self.neurons, str(self))
+
+
+class Neuron(_Held):
+    """One neuron: a coordinate in a layer."""
+
+    @cached_property
+    def address(self) -> str:
+        """Its canonical address, which `net[...]` takes."""
+        return self.model.addresses.text(address_of(self.neurons, self.number))
+
+    @property
+    def number(self) -> int:
+        """Its number in the layer: the row-major flattening of its neuron axes, the i of `weight[i]`."""
+        return self.neurons.numbers[0]
+
+    @cached_property
+    def axes(self) -> Mapping[str, tuple[str, ...]]:
+        """Array name -> the names of the axes that its view has."""
+        coords = self.neurons.coords(self.number)
+        placed = {word: self.neurons.population.find(word, coords) for word in self.neurons.population.words}
+        return {word: found.layout.remaining(coords) for word, found in placed.items() if found is not None}
+
+    def at(self, *position: int) -> Neuron:
+        """The neuron of this filter at one position of the output map (row, column), or of this unit at one time step."""
+        return Neuron(self.model, replace(self.neurons, position=position))
+
+    def explain(self, input: Sequence[int] = ()) -> str:
+        """What it is, in words. With the size of the layer's input also on how many positions it is shared."""
+        layer = self.neurons.layer
+        across = extents(layer, input) if input else ()
+        return explain_neuron(self.neurons, tuple(input), across)
+
+    def __str__(self) -> str:
+        return self.address
+
+    def __repr__(self) -> str:
+        return text(neuron_card(self))
+
+    def page(self) -> Any:
+        return neuron_card(self)
+
+
+class Selection(_Held, Sequence["Neuron"]):
+    """Several neurons of one layer; a sequence of `Neuron`."""
+
+    def __len__(self) -> int:
+        return len(self.neurons.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        items, single = _items(index)
+        chosen = pick(self.neurons, items, single)
+        return Neuron(self.model, chosen) if single else Selection(self.model, chosen)
+
+    def __iter__(self) -> Iterator[Neuron]:
+        for number in self.neurons.numbers:
+            yield Neuron(self.model, replace(self.neurons, numbers=(number,), single=True))
+
+    def __str__(self) -> str:
+        name = self.model.addresses.text(address_of(self.neurons, 0)).rpartition("[")[0]
+        numbers = self.neurons.numbers
+        if self.neurons.whole:
+            return f"{name}[*]"
+        if isinstance(numbers, range) and numbers:
+            return f"{name}[{Span(numbers.start, numbers.stop, None if numbers.step == 1 else numbers.step)}]"
+        return f"{name}[{','.join(map(str, numbers))}]"
+
+    def __repr__(self) -> str:
+        return text(neurons_card(self))
+
+    def page(self) -> Any:
+        return neurons_card(self)
+
+
+class Selections(Sequence[Selection]):
+    """Neurons of several layers, as a glob gives them; a sequence with one `Selection` a layer."""
+
+    def __init__(self, parts: Sequence[Selection]) -> None:
+        self._parts = tuple(parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._parts[index] if isinstance(index, int) else Selections(self._parts[index])
+
+    @property
+    def neurons(self) -> Iterator[Neuron]:
+        """Every neuron, layer by layer."""
+        return (neuron for part in self._parts for neuron in part)
+
+    def record(self, x: Any, keep: Iterable[str] = PARTS) -> dict[str, Record]:
+        """One run; selection -> what was recorded there."""
+        targets = {str(part): part.neurons for part in self._parts}
+        return dict(record(self._parts[0].model, targets, x, keep))
+
+    def __repr__(self) -> str:
+        return f"Selections({', '.join(map(str, self._parts))})"
+
+
+def _items(index: Any) -> tuple[tuple[Item, ...], bool]:
+    if isinstance(index, int):
+        return (index,), True
+    if isinstance(index, slice):
+        if index.step is not None and index.step < 1:
+            raise AddressError(f"a slice takes a step of 1 or more, not {index.step}")
+        return (Span(index.start, index.stop, index.step),), False
+    if isinstance(index, (tuple, list)) and all(isinstance(item, int) for item in index):
+        return tuple(index), False
+    if index == "*":
+        return (ALL,), False
+    raise AddressError(f"cannot read the index {index!r}", "an int, a slice, or several ints")
