@@ -20,11 +20,14 @@ PACKAGE = "patchclamp"
 
 # One tuple of rows a floor, lowest first; "name/" is a folder.
 FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
-    (frozenset({"errors", "axes", "address"}),),
+    (frozenset({"errors", "frozen", "axes", "layout", "address"}),),
     (frozenset({"arrays", "model", "kinds/", "formulas/", "parts/", "frames", "geometry", "locate"}),),
-    (frozenset({"read", "count", "verify", "edit", "card", "freeze"}), frozenset({"frameworks/", "files/"})),
-    (frozenset({"record"}),),
-    (frozenset({"network", "opening"}),),
+    (
+        frozenset({"account", "capture", "card", "count", "edit", "explain", "freeze", "shown", "stack", "verify"}),
+        frozenset({"frameworks/", "files/"}),
+    ),
+    (frozenset({"record", "save"}),),
+    (frozenset({"neuron", "network", "opening"}),),
     (frozenset({"__init__", "__main__", "cli/", "testing/"}),),
 )
 # What a member, or one file of it, may import beside the standard library; unnamed: floors 0 and 1 nothing, else NumPy.

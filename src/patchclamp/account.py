@@ -35,7 +35,7 @@ class Accounting:
     entries: tuple[Entry, ...]
 
     def total(self, status: str = "", role: str = "parameter") -> int:
-        """How many numbers have that status (all that count if none is named); tied ones are counted where they are first."""
+        """How many numbers have that status, or all if none is named; tied ones count once, where they are first."""
         chosen = (entry for entry in self.entries if entry.role == role and entry.status != "tied")
         return sum(entry.size for entry in chosen if not status or entry.status == status)
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
 from .errors import AddressError, nearest
+from .frozen import dataclass
 
 __all__ = ["ALL", "Address", "Addresses", "Item", "Span", "Step"]
 
@@ -105,11 +105,16 @@ def _items(text: str) -> tuple[Item, ...]:
 @lru_cache(maxsize=4096)
 def _tail(text: str) -> tuple[tuple[Step, ...], tuple[int, ...]]:
     """Read what follows a layer name. Raises AddressError for text that is not steps and a position."""
-    steps, place = [], 0
+    steps: list[Step] = []
+    place = 0
     while match := _STEP.match(text, place):
         name, named, bare, colon = match.groups()
         index = next((part for part in (named, bare, colon) if part is not None), None)
-        steps.append(Step(name or "", () if index is None else _items(index)))
+        items = () if index is None else _items(index)
+        if not name and steps and not steps[-1].index:
+            steps[-1] = Step(steps[-1].name, items)
+        else:
+            steps.append(Step(name or "", items))
         place = match.end()
     rest = text[place:]
     if not rest:
@@ -153,9 +158,8 @@ class Addresses:
                 failure = failure or AddressError(
                     f"address {text!r}: {error.message} after layer {layer!r}", error.hint
                 )
-        if "*" in text or "?" in text:
-            if globbed := self._glob(text):
-                return globbed
+        if ("*" in text or "?" in text) and (globbed := self._glob(text)):
+            return globbed
         raise failure or self._unknown(text)
 
     def text(self, address: Address) -> str:

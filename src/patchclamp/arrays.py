@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
 from .axes import Key
 from .errors import KindError
+from .frozen import dataclass, field
 
 __all__ = ["DTYPES", "Array", "DType", "Storage", "Values", "dtype", "encode", "only"]
 
@@ -213,7 +213,7 @@ class Array:
         return self.storage.read(key)
 
 
-def only(arrays: dict[str, Any], word: str, owner: str) -> Any:
+def only(arrays: Mapping[str, Any], word: str, owner: str) -> Any:
     """The one array whose name is `word` or begins with it; None if there is none, an error if several."""
     found = [name for name in arrays if name == word or name.startswith(word + "_")]
     if len(found) > 1:

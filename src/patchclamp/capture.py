@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .axes import Key, Layout
+from .axes import Key
 from .errors import AddressError, RunError
 from .frames import frame_in, frame_out, positions
 from .geometry import Geometry
+from .layout import Layout
 from .model import LayerInfo, Model, Neurons, Runner
 
 __all__ = ["Capture", "Seen", "place", "run"]

@@ -104,7 +104,7 @@ def neurons_card(selection: Any) -> Page:
     columns = (Column("address"), *(Column(f"|{word}|", "right") for word in words))
     head = f"{selection}: {len(neurons.numbers):,} {neurons.population.noun}s"
     more = f"; the first {len(shown)} are shown" if len(neurons.numbers) > len(shown) else ""
-    reads = fan_in(neurons.layer, neurons.population, neurons.fixed)
+    reads = fan_in(neurons.population, neurons.numbers[0] if neurons.numbers else 0, neurons.fixed)
     return Page(
         (Heading(head), Text(f"{reads:,} incoming weights each{more}; |w| is the Euclidean norm"), Table(columns, rows))
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import KindError, RunError
 from .frames import frame_out, positions
+from .frozen import dataclass
 from .geometry import Geometry
 from .model import LayerInfo, Model, Population
 
@@ -74,13 +74,13 @@ class Count:
         raise KeyError(layer)
 
 
-def fan_in(layer: LayerInfo, cells: Population, fixed: Mapping[str, int]) -> int:
-    """How many incoming weights one neuron has: every axis of its weight arrays that is not fixed. Biases are not counted."""
+def fan_in(cells: Population, number: int, fixed: Mapping[str, int]) -> int:
+    """How many incoming weights a neuron has: the axes of its weight arrays that are not fixed. Biases do not count."""
     own = {axis.name for axis in cells.axes} | set(fixed)
     total = 0
     for word in cells.words:
         if not word.startswith("bias") and word not in _STATISTICS:
-            placed = cells.find(word, {**cells.coords(0), **fixed})
+            placed = cells.find(word, {**cells.coords(number), **fixed})
             if placed is not None:
                 total += math.prod(size for name, size in placed.layout.sizes.items() if name not in own)
     return total
@@ -149,7 +149,7 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
         role=kind.role,
         neurons=len(cells),
         positions=_positions(layer, cells, calls[0][1]) if calls else None,
-        fan_in=fan_in(layer, cells, {}),
+        fan_in=fan_in(cells, 0, {}),
         parameters=parameters,
         calls=len(calls) if calls else 1,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
 from .arrays import Array
 from .axes import Key
 from .errors import AddressError, EditError, nearest
+from .frozen import dataclass
 from .locate import address_of
 from .model import Model, Neurons
 

@@ -13,7 +13,7 @@ PatchclampError
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 __all__ = [
     "AddressError",
@@ -93,9 +93,10 @@ def nearest(name: str, names: Iterable[str], most: int = 8) -> str:
     'there are: fc1, fc2'
     """
     known = list(dict.fromkeys(names))
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    close = get_close_matches(name, known, n=most, cutoff=0.6)
     if close:
-        return f"did you mean {close[0]}?"
+        best = max(close, key=lambda found: (SequenceMatcher(None, found, name).ratio(), -known.index(found)))
+        return f"did you mean {best}?"
     if not known:
         return "there are none"
     more = f", ... ({len(known)} in all)" if len(known) > most else ""

@@ -14,10 +14,9 @@ __all__ = ["axis_words", "explain_layer", "explain_neuron"]
 _MAP_WORDS = {1: ("length",), 2: ("height", "width"), 3: ("frames", "height", "width")}
 
 
-def axis_words(layer: LayerInfo, placed: Placed) -> list[str]:
+def axis_words(layer: LayerInfo, cells: Population, placed: Placed) -> list[str]:
     """The stored axes in words: `12 filters`, `depth 6`, `height 5`, `width 5`."""
-    cells = layer.main
-    noun = cells.noun if cells is not None else "neuron"
+    noun = cells.noun
     conv = layer.kind is not None and layer.kind.family == "conv"
     sizes = placed.layout.sizes
     rank = sum(name.startswith("k") and name[1:].isdigit() for name in sizes)
@@ -39,6 +38,10 @@ def axis_words(layer: LayerInfo, placed: Placed) -> list[str]:
 def _word(name: str, length: int, noun: str, rank: int, conv: bool) -> str:
     if name == "neuron":
         return _many(length, noun)
+    if name.startswith("neuron"):
+        return f"{length} along feature axis {name[6:]}"
+    if name == "unit":
+        return _many(length, "unit")
     if name == "in":
         return f"depth {length}" if conv else _many(length, "input")
     if name == "from":
@@ -62,12 +65,11 @@ def explain_layer(layer: LayerInfo) -> str:
     lines = [f"{name} ({layer.kind.title}, {layer.known}): {_summary(layer, layer.kind, layer.main)}"]
     for cells in layer.populations.values():
         for placed in cells.placed:
-            words = " x ".join(axis_words(layer, placed))
+            words = " x ".join(axis_words(layer, cells, placed))
             tied = f"; the same memory as {', '.join(placed.array.tied)}" if placed.array.tied else ""
             made = "; computed at each run, not stored" if placed.array.role == "computed" else ""
-            lines.append(
-                f"  {placed.array.name} {placed.array.shape}: {placed.layout.line}  =  {words or '1 number'}{tied}{made}"
-            )
+            line = f"{placed.array.name} {placed.array.shape}: {placed.layout.line}"
+            lines.append(f"  {line}  =  {words or '1 number'}{tied}{made}")
     lines += [
         f"  {array.name} {array.shape}: belongs to no neuron"
         for array in layer.arrays
@@ -102,12 +104,17 @@ def _summary(layer: LayerInfo, kind: Kind, cells: Population) -> str:
         shape = [f"depth {sizes['in']}", *(f"{word} {sizes[f'k{i}']}" for i, word in enumerate(_MAP_WORDS[rank]))]
         groups = f" in {sizes['group']} groups" if sizes.get("group", 1) > 1 else ""
         return f"{many} of {', '.join(shape)}{groups}; {_conv_config(layer.config)}"
-    reads = fan_in(layer, cells, {})
+    reads = sorted({fan_in(cells, number, {}) for number in _firsts(cells)})
     stacked = [axis for axis in cells.axes if axis.labels and axis.size > 1]
     layout = (
         f" ({' x '.join([*(_many(a.size, a.name) for a in stacked), str(cells.axes[-1].size)])})" if stacked else ""
     )
-    return f"{many}{layout}, {_many(reads, 'incoming weight')} each"
+    return f"{many}{layout}, {' or '.join(map(str, reads))} incoming weight{'' if reads == [1] else 's'} each"
+
+
+def _firsts(cells: Population) -> range:
+    """One neuron of each layer and direction of a stack: those differ in what they read."""
+    return range(0, len(cells), cells.axes[-1].size) if any(axis.labels for axis in cells.axes) else range(1)
 
 
 def _conv_config(config: Mapping[str, object]) -> str:
@@ -127,7 +134,7 @@ def _conv_config(config: Mapping[str, object]) -> str:
 
 
 def explain_neuron(neurons: Neurons, size: Sequence[int] = (), extents: Sequence[int] = ()) -> str:
-    """What one neuron is: `filter 3 of 6: 1 x 5 x 5 weights and 1 bias, shared by 24 x 24 positions of a 28 x 28 input`."""
+    """One neuron: `filter 3 of 6: 1 x 5 x 5 weights and 1 bias, shared by 24 x 24 positions of a 28 x 28 input`."""
     layer, cells, number = neurons.layer, neurons.population, neurons.numbers[0]
     kind = layer.kind
     assert kind is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .axes import Layout, Line, Rest, Size, Term
+from .axes import Line, Rest, Size, Term
 from .errors import AxisError, KindError
 from .kinds.row import Kind
+from .layout import Layout, fit
 from .model import LayerInfo, Population
 
 __all__ = ["frame_in", "frame_out", "positions"]
@@ -51,7 +52,7 @@ def _frame(kind: Kind, line: str, layer: LayerInfo, shape: tuple[int, ...], size
     if line.startswith("*at"):
         line = _leading(line, layer, shape, sizes)
     try:
-        return Line.parse(line).layout(shape, sizes)
+        return fit(line, shape, sizes)
     except AxisError as error:
         raise KindError(f"layer {layer.name!r} met an array of shape {shape}: {error.message}") from error
 

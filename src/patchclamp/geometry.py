@@ -6,10 +6,10 @@ Formulas as in the documentation of torch.nn.Conv2d and torch.nn.ConvTranspose2d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import KindError
+from .frozen import dataclass
 
 __all__ = ["NOTHING", "Geometry"]
 

@@ -7,9 +7,25 @@ from collections.abc import Mapping, Sequence
 
 from .address import Address, Item, Step
 from .errors import AddressError, KindError, nearest
-from .model import AxisSize, LayerInfo, Neurons, Population, out_of_range
+from .model import AxisSize, LayerInfo, Model, Neurons, Population, out_of_range
 
-__all__ = ["address_of", "locate", "pick"]
+__all__ = ["address_of", "find", "locate", "pick"]
+
+
+def find(model: Model, address: Address) -> tuple[Neurons, ...]:
+    """The neurons that an address means in a network: of its layer, or of every layer that its glob matches.
+
+    Raises AddressError and KindError as `locate` does.
+    """
+    layers = [model.layers[name] for name in model.addresses.match(address)]
+    if model.addresses.is_glob(address):
+        layers = [layer for layer in layers if layer.populations]
+    elif not layers[0].populations and address.steps and address.steps[0].name:
+        missing = f"{address.layer}.{address.steps[0].name}".removeprefix(".")
+        raise AddressError(f"no layer is called {missing!r}", nearest(missing, model.layers))
+    if not layers:
+        raise KindError(f"no layer that {address.layer!r} matches has neurons", nearest(address.layer, model.layers))
+    return tuple(locate(layer, Address(layer.name, address.steps, address.position)) for layer in layers)
 
 
 def locate(layer: LayerInfo, address: Address) -> Neurons:
@@ -40,13 +56,15 @@ def address_of(neurons: Neurons, number: int) -> Address:
     """The canonical address of one of these neurons: labels that are not the first, then its index on the rest."""
     cells = neurons.population
     coords = cells.coords(number)
-    steps = [Step(cells.name)] if cells.name else []
+    steps = []
     rest = number
     for axis in cells.axes:
         if axis.labels and coords[axis.name]:
             steps.append(Step(axis.labels[coords[axis.name]]))
         if axis.labels:
             rest -= coords[axis.name] * cells.strides[axis.name]
+    if cells.name:
+        steps.append(Step(cells.name))
     for facet in cells.facets:
         if facet.name in neurons.fixed:
             steps.append(_facet_step(facet, neurons.fixed[facet.name]))
@@ -110,7 +128,9 @@ def _neurons(
         given[axis.name] = _bounded(index[0], axis.size, _shown(layer), axis.name)
     available = _numbers(cells, free, given)
     if bare and not free and len(cells.axes) > 0:
-        raise AddressError(f"{_shown(layer)}: index {bare[-1]} is one too many; its neuron axes are already fixed")
+        raise AddressError(
+            f"{_shown(layer)}: index {Step('', bare[-1])} is one too many; its neuron axes are fixed already"
+        )
     if not bare:
         return Neurons(layer, cells, available, facets, position, single=not free)
     single = len(bare[-1]) == 1 and isinstance(bare[-1][0], int)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 from .address import Addresses
 from .arrays import Array
-from .axes import Key, Layout, Line, Size
+from .axes import Key, Size
 from .errors import AddressError, AxisError, EditError
+from .frozen import dataclass, field, replace
 from .kinds.row import Kind, Place
+from .layout import Layout, fit
 
 __all__ = ["AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "Probe", "Runner", "describe"]
 
@@ -77,7 +78,7 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class LayerInfo:
-    """One layer. `known` is "stated" (its class or the file says its kind), "inferred", "unknown", or "" (no arrays)."""
+    """One layer. `known`: "stated" (its class or the file says its kind), "inferred", "unknown", or "" (no arrays)."""
 
     name: str
     class_name: str
@@ -208,13 +209,9 @@ def describe(layer: LayerInfo, attribute: Callable[[str], Any]) -> LayerInfo:
         sizes = _sizes(kind, attribute)
         populations = {name: cells for name, cells in _populations(kind, layer, sizes) if cells.placed or name == ""}
     except AxisError as error:
-        return _replace(layer, kind=None, known="unknown", problem=f"{kind.name}: {error.message}")
+        return replace(layer, kind=None, known="unknown", problem=f"{kind.name}: {error.message}")
     config = {word: value for word, path in kind.config.items() if (value := _maybe(attribute, path)) is not _MISSING}
-    return _replace(layer, populations=populations, sizes=sizes, config=config)
-
-
-def _replace(layer: LayerInfo, **changes: Any) -> LayerInfo:
-    return LayerInfo(**{**{name: getattr(layer, name) for name in layer.__dataclass_fields__}, **changes})
+    return replace(layer, populations=populations, sizes=sizes, config=config)
 
 
 _MISSING = object()
@@ -229,14 +226,14 @@ def _maybe(attribute: Callable[[str], Any], path: str) -> Any:
 
 
 def _sizes(kind: Kind, attribute: Callable[[str], Any]) -> dict[str, Size]:
-    """The sizes that the layer states. A key that is a packed axis, `(group neuron)`, is solved for its last unknown."""
+    """The sizes that the layer states. A packed axis as a key, `(group neuron)`, is solved for its last unknown."""
     sizes: dict[str, Size] = {}
     for key, path in kind.sizes.items():
         value = _maybe(attribute, path)
         if value is _MISSING:
             continue
         if key.startswith("("):
-            sizes.update(Line.parse(key).layout((value,), sizes).sizes)
+            sizes.update(fit(key, (value,), sizes).sizes)
         else:
             sizes[key] = tuple(value) if isinstance(value, (tuple, list)) else value
     return sizes
@@ -254,11 +251,10 @@ def _population(
     stored = {array.name: array for array in layer.arrays}
     placed: list[Placed] = []
     for word, line in lines.items():
-        parsed = Line.parse(line)
         for suffix, at in _places(kind, word, stored):
             array = stored[word + suffix]
             try:
-                placed.append(Placed(word, array, parsed.layout(array.shape, sizes), at))
+                placed.append(Placed(word, array, fit(line, array.shape, sizes), at))
             except AxisError as error:
                 raise AxisError(f"{array.name} {array.shape} as {line!r}: {error.message}") from error
     return Population(name, noun, _neuron_axes(kind, placed, sizes), _facets(kind, placed), tuple(placed))

@@ -14,9 +14,9 @@ from .capture import Capture, run
 from .card import layer_card, network_card
 from .count import Count, count, extents
 from .edit import Edit
-from .errors import EditError, KindError
+from .errors import EditError
 from .explain import explain_layer
-from .locate import locate
+from .locate import find, locate
 from .model import LayerInfo, Model, Neurons
 from .neuron import Neuron, Selection, Selections
 from .opening import open_any
@@ -64,7 +64,7 @@ class Network(Shown):
         layer = self.model.layers[parsed.layer]
         if not parsed.steps and not parsed.position:
             return Layer(self, layer)
-        neurons = locate(layer, parsed)
+        (neurons,) = find(self.model, parsed)
         return Neuron(self.model, neurons) if neurons.single else Selection(self.model, neurons)
 
     def count(self, input: Any = None, dtype: str = "") -> Count:
@@ -101,14 +101,7 @@ class Network(Shown):
         self.model = open_any(self._thing)
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
-        parsed = self.model.addresses.parse(address)
-        names = self.model.addresses.match(parsed)
-        found = [self.model.layers[name] for name in names]
-        if self.model.addresses.is_glob(parsed):
-            found = [layer for layer in found if layer.populations]
-        if not found:
-            raise KindError(f"no layer that {address!r} matches has neurons")
-        return tuple(locate(layer, Address(layer.name, parsed.steps, parsed.position)) for layer in found)
+        return find(self.model, self.model.addresses.parse(address))
 
     def __repr__(self) -> str:
         return text(self.page())

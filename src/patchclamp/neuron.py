@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from .edit import regions
 from .errors import AddressError, KindError
 from .explain import explain_neuron
 from .freeze import freeze
+from .frozen import replace
 from .locate import address_of, pick
 from .model import Model, Neurons
 from .parts.text import text
@@ -35,7 +35,7 @@ class _Held(Shown):
 
     @cached_property
     def arrays(self) -> Mapping[str, Any]:
-        """Name -> the framework's own array at this place: in torch a detached view, writing to it writes to the model."""
+        """Name -> the framework's own array at this place: in torch a detached view, and a write goes through."""
         words = self.neurons.population.words
         found: dict[str, Any] = {}
         for region in regions(self.neurons, words):
@@ -58,8 +58,8 @@ class _Held(Shown):
 
     @property
     def fan_in(self) -> int:
-        """How many incoming weights one neuron has; the bias is not counted."""
-        return fan_in(self.neurons.layer, self.neurons.population, self.neurons.fixed)
+        """How many incoming weights one neuron has (the first, of several); the bias is not counted."""
+        return fan_in(self.neurons.population, self.neurons.numbers[0], self.neurons.fixed)
 
     def record(self, x: Any, keep: Iterable[str] = PARTS) -> Record:
         """Run the network on `x` and copy what enters and leaves: see `patchclamp.record.Call`.
@@ -104,7 +104,7 @@ class Neuron(_Held):
         return {word: found.layout.remaining(coords) for word, found in placed.items() if found is not None}
 
     def at(self, *position: int) -> Neuron:
-        """The neuron of this filter at one position of the output map (row, column), or of this unit at one time step."""
+        """The neuron of this filter at one position of the output map (row, column), or this unit at one time step."""
         return Neuron(self.model, replace(self.neurons, position=position))
 
     def explain(self, input: Sequence[int] = ()) -> str:

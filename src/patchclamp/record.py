@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .axes import Layout
 from .capture import Capture, Seen, place, run
 from .errors import KindError, RunError
+from .layout import Layout, fit
 from .model import LayerInfo, Model, Neurons, Runner
 from .stack import Rerun, rerun
 
@@ -245,9 +245,7 @@ def _at(again: Rerun, values: Any, neurons: Neurons) -> Any:
 
 
 def _steps(length: int) -> Layout:
-    from .axes import Line
-
-    return Line.parse("step").layout((length,))
+    return fit("step", (length,))
 
 
 def _output(again: Rerun, neurons: Neurons, hidden: Any, unit: int, made: str) -> tuple[Any, str]:

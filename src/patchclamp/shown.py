@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from .parts import Page
 from .parts.html import html
 
 __all__ = ["Shown"]
+
+_RICH = "patchclamp.parts.rich"
+"""Imported only by rich's own asking."""
 
 
 class Shown:
@@ -23,6 +27,4 @@ class Shown:
             return None
 
     def __rich__(self) -> Any:
-        from .parts.rich import renderable
-
-        return renderable(self.page())
+        return import_module(_RICH).renderable(self.page())

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .axes import Layout
 from .capture import Seen, place
 from .errors import KindError
 from .formulas import FORMULAS, Case, Floats
 from .formulas.terms import TERMS
 from .frames import positions
+from .layout import Layout
 from .locate import address_of
 from .model import Model, Neurons, Runner
 from .stack import rerun

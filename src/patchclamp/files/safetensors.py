@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from io import FileIO
 from itertools import pairwise
 from math import prod
@@ -19,6 +18,7 @@ from typing import cast
 from ..arrays import DTYPES, Array, Values
 from ..axes import Key
 from ..errors import AddressError, EditError, FileError, nearest
+from ..frozen import dataclass, field
 from ._atomic import put, replacing
 from ._handle import FileHandle
 from ._ranges import Hyperslab, blocks, gather, hyperslab, scatter

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .case import Answer, Case, Floats, rounding
+from .case import Answer, Case, Floats, Precision, rounding
 from .conv import conv
 from .linear import bilinear, linear
 from .norm import batch_norm, group_norm, instance_norm, layer_norm, prelu, rms_norm
 from .table import embedding, embedding_bag
 
-__all__ = ["FORMULAS", "Answer", "Case", "Floats", "Formula", "rounding"]
+__all__ = ["FORMULAS", "Answer", "Case", "Floats", "Formula", "Precision", "rounding"]
 
 Formula = Callable[[Case], Answer]
 

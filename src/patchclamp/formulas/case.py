@@ -9,9 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answer", "Case", "Floats", "rounding"]
+__all__ = ["Answer", "Case", "Floats", "Ints", "Precision", "rounding", "spread"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How exact the arithmetic is that is being checked, as unit roundoffs (half the distance from 1 to the next).
+
+    result   of the type that leaves the layer
+    sum      of the type that sums are gathered in; 16-bit floats are gathered in float32
+    product  of what is multiplied, where that is rounded first (TF32, autocast), else 0
+    reason   in words
+    """
+
+    result: float
+    sum: float
+    product: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,12 +36,13 @@ class Case:
     """One run of one layer, for some of its neurons.
 
     arrays    word -> (neuron, *other axes of the line)
-    inputs    argument name -> what entered, as recorded; the main input is `x`
+    inputs    argument name -> what entered, as recorded
     coords    the coordinate of each neuron on its axes
     config    the layer's config, with what was seen during the run
     extents   the size of the output map
-    roundoff  the unit roundoff of the arithmetic that is being checked
     pick      takes an array of the output's shape to (neuron, *rest)
+    whole     reads a whole stored array by its word, for a statistic over all neurons
+    position  one place on the map of a convolution; empty for all of it
     """
 
     arrays: Mapping[str, Floats]
@@ -32,13 +50,19 @@ class Case:
     coords: Sequence[Mapping[str, int]]
     config: Mapping[str, Any]
     extents: tuple[int, ...]
-    roundoff: float
+    precision: Precision
     pick: Callable[[Floats], Floats]
+    whole: Callable[[str], Floats]
     position: tuple[int, ...] = ()
 
     @property
     def x(self) -> Any:
+        """The main input."""
         return next(iter(self.inputs.values()))
+
+    def floats(self) -> Floats:
+        """The main input as float64."""
+        return np.asarray(self.x, dtype=np.float64)
 
     def bias(self) -> Floats:
         """The bias of each neuron, zero where the layer has none."""
@@ -47,18 +71,28 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """Recomputed values (neuron, *rest), and the scale of the rounding error that the checked arithmetic may show."""
+    """Recomputed values (neuron, *rest) and what may separate the checked arithmetic from them.
+
+    error  the scale (standard deviation) of rounding errors that add up at random; several times this is allowed
+    bound  the most that single roundings of intermediate results can be off, beside the rounding of `values` itself
+    """
 
     values: Floats
     error: Floats
-    terms: Mapping[str, Floats] = field(default_factory=dict)
+    bound: Floats = field(default_factory=lambda: np.zeros(()))
 
 
-def rounding(roundoff: float, count: int, magnitude: Floats) -> Floats:
-    """sqrt(n) u sum|w x|: the scale of the error of a sum of n products in floating point.
+def rounding(precision: Precision, count: int, magnitude: Floats) -> Floats:
+    """The scale of the error of a sum of `count` products, where `magnitude` is sum|w x|: sqrt(n) u sum|w x|.
 
     The worst case is n u sum|w x| (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1). With
     rounding errors that are independent with mean zero it is sqrt(n) instead of n, times a constant that sets the
     probability (Higham and Mary, A new approach to probabilistic rounding error analysis, SIAM J. Sci. Comput., 2019).
     """
-    return roundoff * np.sqrt(count) * magnitude
+    scale = precision.sum * float(np.sqrt(count)) + precision.product
+    return np.asarray(scale * magnitude, dtype=np.float64)
+
+
+def spread(values: Floats, like: Floats) -> Floats:
+    """(neuron,) values shaped to meet (neuron, *rest)."""
+    return values.reshape(-1, *(1,) * (like.ndim - 1))

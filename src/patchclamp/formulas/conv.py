@@ -7,32 +7,39 @@ It serves 1, 2 and 3 map axes, strides, dilation, groups, every padding, and tra
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..geometry import NOTHING, Geometry
-from .case import Answer, Case, Floats, rounding
+from .case import Answer, Case, Floats, Ints, rounding
 
 __all__ = ["conv"]
+
+MANY = 8
+"""With more groups than this, the neurons of all groups are summed in one go instead of group by group."""
 
 
 def conv(case: Case) -> Answer:
     """torch.nn.Conv1d/2d/3d and ConvTranspose1d/2d/3d: values (neuron, batch, *at)."""
     weight = case.arrays["weight"]
     kernel = weight.shape[2:]
-    x = np.asarray(case.x, dtype=np.float64)
+    x = case.floats()
     x = x if x.ndim == len(kernel) + 2 else x[None]
     geometry = Geometry.of(case.config, kernel)
     index = _index(geometry, x.shape[2:], case.extents, case.position)
-    values, magnitude = _sums(weight, x, index, [coords["group"] for coords in case.coords])
-    bias = _bias(case, values)
-    reads = int(np.prod(weight.shape[1:]))
-    return Answer(values + bias, rounding(case.roundoff, reads + 1, magnitude + abs(bias)))
+    total, magnitude = _sums(weight, x, index, [coords["group"] for coords in case.coords])
+    bias = _bias(case, total)
+    error = rounding(case.precision, int(np.prod(weight.shape[1:])) + 1, magnitude + abs(bias))
+    # A transposed convolution may be summed in the type of the result, one tap at a time.
+    taps = int(np.prod(kernel)) if geometry.transposed else 0
+    error = error + case.precision.result * float(np.sqrt(taps)) * magnitude / 4
+    return Answer(total + bias, error, case.precision.result * abs(total))
 
 
 def _index(
     geometry: Geometry, size: tuple[int, ...], extents: tuple[int, ...], position: tuple[int, ...]
-) -> list[np.ndarray]:
+) -> list[Ints]:
     """For each map axis an array (place, tap) of input indices."""
     places = [[place] for place in position] if position else [range(extent) for extent in extents]
     return [
@@ -41,34 +48,42 @@ def _index(
     ]
 
 
-def _sums(weight: Floats, x: Floats, index: list[np.ndarray], groups: list[int]) -> tuple[Floats, Floats]:
+def _sums(weight: Floats, x: Floats, index: list[Ints], groups: list[int]) -> tuple[Floats, Floats]:
     """sum(w x) and sum(|w x|), tap by tap: (neuron, batch, *at) each."""
-    fan = weight.shape[1]
     out = (len(weight), len(x), *(len(places) for places in index))
-    values, magnitude = np.zeros(out), np.zeros(out)
-    members = {group: np.flatnonzero(np.array(groups) == group) for group in dict.fromkeys(groups)}
+    total, magnitude = np.zeros(out), np.zeros(out)
     for taps in itertools.product(*(range(places.shape[1]) for places in index)):
         reads = [places[:, tap] for places, tap in zip(index, taps, strict=True)]
-        for group, rows in members.items():
-            seen = _gather(x[:, group * fan : (group + 1) * fan], reads)
-            w = weight[(rows, slice(None), *taps)]
-            values[rows] += np.tensordot(w, seen, axes=(1, 1))
-            magnitude[rows] += np.tensordot(abs(w), abs(seen), axes=(1, 1))
-    return values, magnitude
+        for rows, pattern, seen in _meeting(x, reads, groups, weight.shape[1]):
+            w = weight[(rows, slice(None), *(slice(tap, tap + 1) for tap in taps))].reshape(len(rows), -1)
+            total[rows] += np.einsum(pattern, w, seen, optimize=True)
+            magnitude[rows] += np.einsum(pattern, abs(w), abs(seen), optimize=True)
+    return total, magnitude
 
 
-def _gather(x: Floats, reads: list[np.ndarray]) -> Floats:
-    """The inputs (batch, in, *at) that one tap reads, zero where it reads nothing."""
-    for axis, read in enumerate(reads, start=2):
+def _meeting(x: Floats, reads: list[Ints], groups: list[int], fan: int) -> Iterator[tuple[Ints, str, Floats]]:
+    """Which neurons meet which inputs at one tap, and the sum over them as einsum writes it."""
+    chosen = np.array(groups)
+    if len(set(groups)) > MANY:
+        channels = chosen[:, None] * fan + np.arange(fan)
+        yield np.arange(len(groups)), "ni,bni...->nb...", _gather(x[:, channels], reads)
+        return
+    for group in dict.fromkeys(groups):
+        yield np.flatnonzero(chosen == group), "ni,bi...->nb...", _gather(x[:, group * fan : (group + 1) * fan], reads)
+
+
+def _gather(x: Floats, reads: list[Ints]) -> Floats:
+    """The inputs (batch, ..., *at) that one tap reads, zero where it reads nothing."""
+    for axis, read in enumerate(reads, start=x.ndim - len(reads)):
         x = np.take(x, np.maximum(read, 0), axis=axis)
         if NOTHING in read:
             x[(slice(None),) * axis + (read == NOTHING,)] = 0.0
     return x
 
 
-def _bias(case: Case, values: Floats) -> Floats:
+def _bias(case: Case, total: Floats) -> Floats:
     """One bias for each filter, or one for each position where the bias was untied."""
     if "bias_map" in case.arrays:
         own = case.arrays["bias_map"]
-        return own[:, None] if not case.position else own.reshape(len(own), 1, *(1,) * (values.ndim - 2))
-    return case.bias().reshape(-1, *(1,) * (values.ndim - 1))
+        return own[:, None] if not case.position else own.reshape(len(own), 1, *(1,) * (total.ndim - 2))
+    return case.bias().reshape(-1, *(1,) * (total.ndim - 1))

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .case import Floats
+from .case import Floats, Ints, Precision
 
-__all__ = ["GATES", "Trace", "Weights", "run", "unroll"]
-
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+__all__ = ["Trace", "Weights", "run", "unroll"]
 
 Weights = Mapping[str, Floats]
 """weight_ih (gate, unit, in), weight_hh (gate, unit, from), bias_ih and bias_hh (gate, unit), weight_hr (proj, unit)."""
@@ -25,11 +23,13 @@ Weights = Mapping[str, Floats]
 class Trace:
     """One layer in one direction: gates (batch, step, gate, unit), the rest (batch, step, unit or projection).
 
-    For a GRU the pre-activation of the candidate is W x + b + r (U h + c): two sums and a product.
+    For a GRU the pre-activation of the candidate is W x + b + r (U h + c): two sums and a product. `state` is what the
+    unit gives; `hidden` the same, or its projection. Past the end of a sequence a value means nothing.
     """
 
     pre_activation: Floats
     gates: Floats
+    state: Floats
     hidden: Floats
     cell: Floats
     hidden_error: Floats
@@ -38,121 +38,163 @@ class Trace:
     previous: Floats
 
 
+@dataclass(frozen=True)
+class _Noisy:
+    """A value and the variance of its rounding error."""
+
+    value: Floats
+    var: Floats
+
+    def where(self, keep: Floats, other: _Noisy) -> _Noisy:
+        return _Noisy(np.where(keep, self.value, other.value), np.where(keep, self.var, other.var))
+
+    def __getitem__(self, gate: int) -> _Noisy:
+        return _Noisy(self.value[:, gate], self.var[:, gate])
+
+
+@dataclass(frozen=True)
+class _Arithmetic:
+    """Operations on noisy values, each adding the rounding of its result (u: its unit roundoff)."""
+
+    precision: Precision
+    nonlinearity: str = "tanh"
+
+    @property
+    def u(self) -> float:
+        return self.precision.result
+
+    def affine(self, weight: Floats, bias: Floats, x: _Noisy) -> _Noisy:
+        """W x + b for every gate: (batch, gate, unit); the sum of n products as in `case.rounding`."""
+        value = np.einsum("gui,bi->bgu", weight, x.value)
+        size = np.einsum("gui,bi->bgu", abs(weight), abs(x.value)) + abs(bias)
+        scale = self.precision.sum**2 * (weight.shape[2] + 2) + self.precision.product**2
+        var = np.einsum("gui,bi->bgu", weight**2, x.var) + scale * size**2 + (self.u * value) ** 2
+        return _Noisy(value + bias, var + (self.u * (value + bias)) ** 2)
+
+    def add(self, a: _Noisy, b: _Noisy) -> _Noisy:
+        value = a.value + b.value
+        return _Noisy(value, a.var + b.var + (self.u * value) ** 2)
+
+    def times(self, a: _Noisy, b: _Noisy) -> _Noisy:
+        value = a.value * b.value
+        return _Noisy(value, b.value**2 * a.var + a.value**2 * b.var + (self.u * value) ** 2)
+
+    def rest(self, a: _Noisy) -> _Noisy:
+        """1 - a."""
+        return _Noisy(1 - a.value, a.var + (self.u * (1 - a.value)) ** 2)
+
+    def sigmoid(self, a: _Noisy) -> _Noisy:
+        value = 0.5 * (1 + np.tanh(0.5 * a.value))
+        return _Noisy(value, (value * (1 - value)) ** 2 * a.var + (2 * self.u * value) ** 2)
+
+    def tanh(self, a: _Noisy) -> _Noisy:
+        value = np.tanh(a.value)
+        return _Noisy(value, (1 - value**2) ** 2 * a.var + (2 * self.u * value) ** 2)
+
+    def curve(self, a: _Noisy) -> _Noisy:
+        """The nonlinearity of a plain RNN."""
+        return self.tanh(a) if self.nonlinearity == "tanh" else _Noisy(np.maximum(a.value, 0), a.var)
+
+
 def run(
-    stack: Sequence[Sequence[Weights]], x: Floats, start: tuple[Floats, Floats], roundoff: float, nonlinearity: str
+    stack: Sequence[Sequence[Weights]],
+    x: Floats,
+    start: tuple[Floats, Floats],
+    lengths: Ints,
+    precision: Precision,
+    nonlinearity: str,
 ) -> list[list[Trace]]:
-    """Run a stack[layer][direction] on x (batch, step, in); `start` holds h0 and c0 (layer * direction, batch, unit)."""
+    """Run a stack[layer][direction] on x (batch, step, in), each example for its own `lengths` of steps.
+
+    `start` holds h0 and c0, each (layer * direction, batch, unit).
+    """
+    arithmetic = _Arithmetic(precision, nonlinearity)
     traces: list[list[Trace]] = []
-    error = np.zeros_like(x)
+    entering = _Noisy(x, np.zeros_like(x))
     for level, directions in enumerate(stack):
         row = []
         for side, weights in enumerate(directions):
-            flip = slice(None, None, -1 if side else 1)
+            order = _order(lengths, x.shape[1], reverse=bool(side))
             number = level * len(directions) + side
-            state = (start[0][number], start[1][number])
-            trace = unroll(weights, x[:, flip], error[:, flip], state, (roundoff, nonlinearity))
-            row.append(_flipped(trace) if side else trace)
+            seen = _Noisy(_ordered(entering.value, order), _ordered(entering.var, order))
+            trace = unroll(weights, seen, (start[0][number], start[1][number]), lengths, arithmetic)
+            row.append(Trace(**{name: _ordered(getattr(trace, name), order) for name in Trace.__dataclass_fields__}))
         traces.append(row)
-        x = np.concatenate([trace.hidden for trace in row], axis=-1)
-        error = np.concatenate([trace.hidden_error for trace in row], axis=-1)
+        hidden = np.concatenate([trace.hidden for trace in row], axis=-1)
+        entering = _Noisy(hidden, np.concatenate([trace.hidden_error for trace in row], axis=-1) ** 2)
     return traces
 
 
-def _flipped(trace: Trace) -> Trace:
-    return Trace(**{name: getattr(trace, name)[:, ::-1] for name in trace.__dataclass_fields__})
+def _order(lengths: Ints, steps: int, *, reverse: bool) -> Ints:
+    """(batch, step): the step that is read at each turn; in reverse every sequence starts at its own end."""
+    forward = np.broadcast_to(np.arange(steps), (len(lengths), steps))
+    backward = lengths[:, None] - 1 - forward
+    return np.where(reverse & (backward >= 0), backward, forward)
+
+
+def _ordered(values: Floats, order: Ints) -> Floats:
+    """Put the steps of (batch, step, ...) in an order; the order of a reversal undoes itself."""
+    return np.take_along_axis(values, order.reshape(*order.shape, *(1,) * (values.ndim - 2)), axis=1)
 
 
 def unroll(
-    weights: Weights, x: Floats, x_error: Floats, state: tuple[Floats, Floats], arithmetic: tuple[float, str]
+    weights: Weights, x: _Noisy, state: tuple[Floats, Floats], lengths: Ints, arithmetic: _Arithmetic
 ) -> Trace:
     """One layer, one direction, over all steps of x (batch, step, in). Errors are standard deviations."""
-    roundoff, nonlinearity = arithmetic
-    h, c = state
-    h_var, c_var = np.zeros_like(h), np.zeros_like(c)
+    h, c = (_Noisy(part, np.zeros_like(part)) for part in state)
+    none = np.zeros(weights["weight_ih"].shape[:2])
     steps: dict[str, list[Floats]] = {name: [] for name in Trace.__dataclass_fields__}
-    for t in range(x.shape[1]):
-        side_x = _sum(weights, "ih", x[:, t], x_error[:, t] ** 2, roundoff)
-        side_h = _sum(weights, "hh", h, h_var, roundoff)
-        previous = h
-        pre, gates, (h, h_var), (c, c_var) = _step(side_x, side_h, (h, h_var), (c, c_var), arithmetic)
-        if "weight_hr" in weights:
-            w = weights["weight_hr"]
-            scale = roundoff**2 * w.shape[1] * (abs(h) @ abs(w).T) ** 2
-            h, h_var = h @ w.T, h_var @ (w**2).T + scale
-        values = (pre, gates, h, c, np.sqrt(h_var), np.sqrt(c_var), x[:, t], previous)
-        for name, value in zip(steps, values, strict=True):
+    for t in range(x.value.shape[1]):
+        seen = _Noisy(x.value[:, t], x.var[:, t])
+        side_x = arithmetic.affine(weights["weight_ih"], weights.get("bias_ih", none), seen)
+        side_h = arithmetic.affine(weights["weight_hh"], weights.get("bias_hh", none), h)
+        pre, gates, unit, cell = _step(side_x, side_h, h, c, arithmetic)
+        given = _projected(weights, unit, arithmetic)
+        values = (pre, gates, unit.value, given.value, cell.value, np.sqrt(given.var), np.sqrt(cell.var))
+        for name, value in zip(steps, (*values, seen.value, h.value), strict=True):
             steps[name].append(value)
+        going = (t < lengths)[:, None]
+        h, c = given.where(going, h), cell.where(going, c)
     return Trace(**{name: np.stack(values, axis=1) for name, values in steps.items()})
 
 
-_Noisy = tuple[Floats, Floats]
-
-
-def _sum(weights: Weights, side: str, x: Floats, x_var: Floats, roundoff: float) -> _Noisy:
-    """W x + b for every gate: (batch, gate, unit), with its variance."""
-    w = weights[f"weight_{side}"]
-    b = weights.get(f"bias_{side}", np.zeros(w.shape[:2]))
-    value = np.einsum("gui,bi->bgu", w, x) + b
-    magnitude = np.einsum("gui,bi->bgu", abs(w), abs(x)) + abs(b)
-    carried = np.einsum("gui,bi->bgu", w**2, x_var)
-    return value, carried + (roundoff**2) * (w.shape[2] + 2) * magnitude**2
+def _projected(weights: Weights, unit: _Noisy, arithmetic: _Arithmetic) -> _Noisy:
+    if "weight_hr" not in weights:
+        return unit
+    projection = weights["weight_hr"][None]
+    return arithmetic.affine(projection, np.zeros(projection.shape[:2]), unit)[0]
 
 
 def _step(
-    side_x: _Noisy, side_h: _Noisy, h: _Noisy, c: _Noisy, arithmetic: tuple[float, str]
+    side_x: _Noisy, side_h: _Noisy, h: _Noisy, c: _Noisy, arithmetic: _Arithmetic
 ) -> tuple[Floats, Floats, _Noisy, _Noisy]:
-    gates = side_x[0].shape[1]
+    """Pre-activations, gates, the new state and the new cell."""
+    gates = side_x.value.shape[1]
     if gates == 4:
-        return _lstm(side_x, side_h, c, arithmetic[0])
+        return _lstm(side_x, side_h, c, arithmetic)
     if gates == 3:
-        return (*_gru(side_x, side_h, h, arithmetic[0]), c)
-    pre, var = side_x[0] + side_h[0], side_x[1] + side_h[1]
-    new = np.tanh(pre) if arithmetic[1] == "tanh" else np.maximum(pre, 0)
-    fresh = (new[:, 0], var[:, 0] + (2 * arithmetic[0] * new[:, 0]) ** 2)
-    return pre, new, fresh, c
+        return (*_gru(side_x, side_h, h, arithmetic), c)
+    pre = arithmetic.add(side_x, side_h)
+    new = arithmetic.curve(pre)
+    return pre.value, new.value, new[0], c
 
 
-def _sigmoid(value: Floats, var: Floats, roundoff: float) -> _Noisy:
-    result = 0.5 * (1 + np.tanh(0.5 * value))
-    return result, (result * (1 - result)) ** 2 * var + (4 * roundoff * result) ** 2
-
-
-def _tanh(value: Floats, var: Floats, roundoff: float) -> _Noisy:
-    result = np.tanh(value)
-    return result, (1 - result**2) ** 2 * var + (4 * roundoff * result) ** 2
-
-
-def _product(a: _Noisy, b: _Noisy, roundoff: float) -> _Noisy:
-    value = a[0] * b[0]
-    return value, b[0] ** 2 * a[1] + a[0] ** 2 * b[1] + (roundoff * value) ** 2
-
-
-def _add(a: _Noisy, b: _Noisy, roundoff: float) -> _Noisy:
-    value = a[0] + b[0]
-    return value, a[1] + b[1] + (roundoff * value) ** 2
-
-
-def _gate(noisy: _Noisy, number: int) -> _Noisy:
-    return noisy[0][:, number], noisy[1][:, number]
-
-
-def _lstm(side_x: _Noisy, side_h: _Noisy, c: _Noisy, u: float) -> tuple[Floats, Floats, _Noisy, _Noisy]:
+def _lstm(side_x: _Noisy, side_h: _Noisy, c: _Noisy, do: _Arithmetic) -> tuple[Floats, Floats, _Noisy, _Noisy]:
     """i, f, g, o; c' = f c + i g; h = o tanh(c')."""
-    pre = _add(side_x, side_h, u)
-    i, f, o = (_sigmoid(*_gate(pre, number), u) for number in (0, 1, 3))
-    g = _tanh(*_gate(pre, 2), u)
-    c = _add(_product(f, c, u), _product(i, g, u), u)
-    h = _product(o, _tanh(*c, u), u)
-    return pre[0], np.stack([i[0], f[0], g[0], o[0]], axis=1), h, c
+    pre = do.add(side_x, side_h)
+    i, f, o = (do.sigmoid(pre[number]) for number in (0, 1, 3))
+    g = do.tanh(pre[2])
+    cell = do.add(do.times(f, c), do.times(i, g))
+    h = do.times(o, do.tanh(cell))
+    return pre.value, np.stack([i.value, f.value, g.value, o.value], axis=1), h, cell
 
 
-def _gru(side_x: _Noisy, side_h: _Noisy, h: _Noisy, u: float) -> tuple[Floats, Floats, _Noisy]:
+def _gru(side_x: _Noisy, side_h: _Noisy, h: _Noisy, do: _Arithmetic) -> tuple[Floats, Floats, _Noisy]:
     """r, z, n; n = tanh(Wx + b + r (Uh + c)); h' = (1 - z) n + z h."""
-    both = _add(side_x, side_h, u)
-    r, z = (_sigmoid(*_gate(both, number), u) for number in (0, 1))
-    candidate = _add(_gate(side_x, 2), _product(r, _gate(side_h, 2), u), u)
-    n = _tanh(*candidate, u)
-    rest = (1 - z[0], z[1] + (u * (1 - z[0])) ** 2)
-    new = _add(_product(rest, n, u), _product(z, h, u), u)
-    pre = np.stack([both[0][:, 0], both[0][:, 1], candidate[0]], axis=1)
-    return pre, np.stack([r[0], z[0], n[0]], axis=1), new
+    both = do.add(side_x, side_h)
+    r, z = (do.sigmoid(both[number]) for number in (0, 1))
+    candidate = do.add(side_x[2], do.times(r, side_h[2]))
+    n = do.tanh(candidate)
+    new = do.add(do.times(do.rest(z), n), do.times(z, h))
+    pre = np.stack([both[0].value, both[1].value, candidate.value], axis=1)
+    return pre, np.stack([r.value, z.value, n.value], axis=1), new

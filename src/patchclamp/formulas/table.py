@@ -6,38 +6,54 @@ from typing import Any
 
 import numpy as np
 
-from .case import Answer, Case, Floats, rounding
+from .case import Answer, Case, Floats, Ints, rounding
 
 __all__ = ["embedding", "embedding_bag"]
 
 
 def embedding(case: Case) -> Answer:
-    """torch.nn.Embedding: values (neuron, *at), exact."""
-    values = case.arrays["weight"][:, np.asarray(case.x, dtype=np.intp)]
-    if case.config.get("max_norm") is not None:
-        return Answer(values, rounding(case.roundoff, 4, abs(values)))
-    return Answer(values, np.zeros_like(values))
+    """torch.nn.Embedding: values (neuron, *at); exact, unless max_norm rescales the vectors."""
+    tokens = np.asarray(case.x, dtype=np.intp)
+    weight, doubt = _bounded(case)
+    values = weight[:, tokens]
+    return Answer(values, np.zeros_like(values), doubt[tokens] * abs(values))
 
 
 def embedding_bag(case: Case) -> Answer:
     """torch.nn.EmbeddingBag: values (neuron, batch)."""
-    weight, mode = case.arrays["weight"], case.config["mode"]
-    values, magnitude = [], []
-    for tokens, scale in _bags(case):
+    (weight, doubt), mode = _bounded(case), case.config["mode"]
+    values, magnitude, doubts = [], [], []
+    bags = _bags(case)
+    for tokens, scale in bags:
         seen = weight[:, tokens] * scale
-        size = seen.shape[1]
-        if size == 0:
-            values.append(np.zeros(len(weight)))
-        elif mode == "max":
-            values.append(seen.max(axis=1))
-        else:
-            values.append(seen.sum(axis=1) / (size if mode == "mean" else 1))
-        magnitude.append(abs(seen).sum(axis=1))
-    longest = max((len(tokens) for tokens, _ in _bags(case)), default=1)
-    return Answer(np.stack(values, axis=1), rounding(case.roundoff, longest + 2, np.stack(magnitude, axis=1)))
+        share = 1 / max(len(tokens), 1) if mode == "mean" else 1.0
+        largest = seen.max(axis=1) if len(tokens) and mode == "max" else None
+        values.append(seen.sum(axis=1) * share if largest is None else largest)
+        magnitude.append(abs(seen).sum(axis=1) * share)
+        doubts.append((doubt[tokens] * abs(seen)).sum(axis=1) * share)
+    found, size = np.stack(values, axis=1), np.stack(magnitude, axis=1)
+    longest = max((len(tokens) for tokens, _ in bags), default=1)
+    # The largest is picked, not summed, and a sum of 16-bit numbers may be gathered in their own type.
+    error = rounding(case.precision, longest, size) if mode != "max" else np.zeros_like(size)
+    bound = np.stack(doubts, axis=1) + (2 * case.precision.result * size if mode != "max" else 0.0)
+    return Answer(found, error, bound)
 
 
-def _bags(case: Case) -> list[tuple[np.ndarray, Floats]]:
+def _bounded(case: Case) -> tuple[Floats, Floats]:
+    """The weights (neuron, token) as they are looked up, and how far each token's may be off, relative to it.
+
+    With `max_norm` a vector that is longer is first scaled to max_norm / (norm + 1e-7); it is rounded twice then.
+    """
+    weight, most = case.arrays["weight"], case.config.get("max_norm")
+    if most is None:
+        return weight, np.zeros(weight.shape[1])
+    norm = np.linalg.norm(case.whole("weight"), ord=case.config.get("norm_type", 2.0), axis=1)
+    longer = norm > most
+    near = norm > most * (1 - 8 * case.precision.result)
+    return weight * np.where(longer, most / (norm + 1e-7), 1.0), np.where(near, 8 * case.precision.result, 0.0)
+
+
+def _bags(case: Case) -> list[tuple[Ints, Floats]]:
     """The tokens of each bag with their sample weights; the padding token is in no bag."""
     tokens = np.asarray(case.x, dtype=np.intp)
     given = case.inputs.get("per_sample_weights")
@@ -51,7 +67,7 @@ def _bags(case: Case) -> list[tuple[np.ndarray, Floats]]:
     return [_without(bag, case.config["padding_token"]) for bag in bags]
 
 
-def _without(bag: tuple[np.ndarray, Floats], padding: Any) -> tuple[np.ndarray, Floats]:
+def _without(bag: tuple[Ints, Floats], padding: Any) -> tuple[Ints, Floats]:
     tokens, scale = bag
     kept = np.full(len(tokens), True) if padding is None else tokens != padding
     return tokens[kept], scale[kept]

@@ -6,10 +6,10 @@ A kind is found by the exact class name, else by the names of its bases in metho
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from ..axes import Line
 from ..errors import KindError, nearest
+from ..frozen import replace
 from . import activation, conv, embedding, linear, norm, recurrent
 from .row import Kind, Part, Place
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from ..frozen import dataclass
 from .cells import cell
 from .tree import Grid
 

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...arrays import Array
 from ...axes import Key
-from ...errors import EditError
-from .storage import Slot, writable
+from ...errors import EditError, KindError
+from .storage import Slot, surely, why_not_writable, writable
 
 __all__ = ["TorchLedger"]
 
 _clock = itertools.count()
+_NOTHING = "nothing was changed"
 
 
 @dataclass(eq=False)
@@ -33,8 +35,14 @@ class _Saved:
     def view(self) -> torch.Tensor:
         return self.whole[self.key]
 
-    def memory(self) -> tuple[torch.device, int]:
-        return self.whole.device, self.whole.untyped_storage().data_ptr()
+    def moved(self) -> torch.Tensor | None:
+        """The same place of the network, where it is other memory by now: `model.to(...)`, `load_state_dict(assign=True)`."""
+        slot = self.array.storage
+        assert isinstance(slot, Slot)
+        now = slot.stored()
+        if now is None or now.shape != self.whole.shape or why_not_writable(slot, self.array.role):
+            raise KindError(f"{slot.path} was replaced while it was edited, so the network has other numbers there now")
+        return None if _memory(now) == _memory(self.whole) else now.detach()[self.key]
 
 
 class TorchLedger:
@@ -44,7 +52,7 @@ class TorchLedger:
         self.records: list[_Saved] = []
         _open.add(self)
 
-    def check(self, array: Array, key: Key, value: Any, what: str) -> None:
+    def check(self, array: Array, key: Key, verb: str, value: Any, what: str) -> None:
         """Refuse what would be lost or wrong: see `storage.why_not_writable`, and values of a wrong shape or type."""
         slot = array.storage
         assert isinstance(slot, Slot)
@@ -52,43 +60,47 @@ class TorchLedger:
         if value is None:
             return
         given = _values(value, what)
-        if given.dim() and tuple(given.shape) != tuple(view.shape):
+        if verb == "scale" and given.dim():
+            raise EditError(f"{what}: a factor is one number, not {tuple(given.shape)} of them", _NOTHING)
+        if given.dim() and given.shape != view.shape:
             raise EditError(
                 f"{what}: {array.path} takes values of shape {tuple(view.shape)} here, not {tuple(given.shape)}",
-                "nothing was changed",
+                _NOTHING,
             )
-        if not torch.can_cast(given.dtype, view.dtype):
-            raise EditError(
-                f"{what}: {array.path} is {view.dtype} and cannot hold {given.dtype}", "nothing was changed"
-            )
+        if not torch.can_cast(given.dtype, view.dtype) or not _holds(view.dtype, given):
+            raise EditError(f"{what}: {array.path} is {view.dtype} and cannot hold these {given.dtype}", _NOTHING)
 
     def change(self, array: Array, key: Key, verb: str, value: Any) -> None:
         slot = array.storage
         assert isinstance(slot, Slot)
-        whole = slot.tensor().detach()
-        view = whole[key]
-        self.records.append(_Saved(array, key, whole, view.clone(), next(_clock)))
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
+            whole = slot.tensor().detach()
+            view = whole[key]
+            self.records.append(_Saved(array, key, whole, view.clone(), next(_clock)))
             if verb == "zero":
                 view.zero_()
-            elif verb == "scale":
-                view.mul_(value)
             elif verb == "set":
                 view.copy_(_values(value, verb))
             else:
-                view.add_(_values(value, verb).to(view))
+                _compute(view, verb, _values(value, verb))
 
-    def undo(self) -> None:
-        """Put everything back, the last first. An interrupt waits until all is back."""
-        interrupted: KeyboardInterrupt | None = None
-        while self.records:
+    def mark(self) -> int:
+        return len(self.records)
+
+    def undo(self, mark: int = 0) -> None:
+        """Put everything since `mark` back, the last first. An interrupt waits until all is back."""
+        failed: list[Exception] = []
+        surely(lambda: self._undo(mark, failed))
+        if failed:
+            raise EditError(f"not everything could be put back: {failed[0]}") from failed[0]
+
+    def _undo(self, mark: int, failed: list[Exception]) -> None:
+        while len(self.records) > mark:
             try:
                 _put_back(self.records[-1], self)
-                self.records.pop()
-            except KeyboardInterrupt as error:
-                interrupted = error
-        if interrupted is not None:
-            raise interrupted
+            except Exception as error:
+                failed.append(error)
+            self.records.pop()
 
     def keep(self, path: str | None) -> None:
         if path is not None:
@@ -98,63 +110,120 @@ class TorchLedger:
     def saved(self) -> Sequence[tuple[Array, Key, torch.Tensor]]:
         return [(record.array, record.key, record.before) for record in self.records]
 
+    def now(self, array: Array, key: Key) -> torch.Tensor:
+        value: torch.Tensor = array.read(key)
+        return value
+
 
 _open: weakref.WeakSet[TorchLedger] = weakref.WeakSet()
 
 
+def _compute(view: torch.Tensor, verb: str, given: torch.Tensor) -> None:
+    # torch has no arithmetic on 8-bit floats
+    small = view.is_floating_point() and view.element_size() == 1
+    wide = view.float() if small else view
+    if verb == "scale":
+        wide.mul_(given.item())
+    else:
+        wide.add_(given.to(view).to(wide))
+    if small:
+        view.copy_(wide)
+
+
 def _put_back(record: _Saved, owner: TorchLedger) -> None:
-    """Restore one record. Where a younger edit still holds some of its elements, that edit inherits the old bytes."""
-    memory = record.memory()
-    younger = sorted(
-        (
-            other
-            for ledger in _open
-            if ledger is not owner
-            for other in ledger.records
-            if other.time > record.time and other.memory() == memory
-        ),
-        key=lambda other: other.time,
-    )
-    with torch.no_grad():
-        if not younger:
-            record.view().copy_(record.before)
-            return
-        waiting = torch.ones(record.before.numel(), dtype=torch.bool)
-        mine = _offsets(record.view())
-        for other in younger:
-            shared, here, there = _common(mine, _offsets(other.view()), waiting)
-            if shared:
-                flat = other.before.reshape(-1)
-                flat[there.to(flat.device)] = record.before.reshape(-1)[here.to(flat.device)]
-                other.before = flat.reshape(other.before.shape)
-                waiting[here] = False
-        view = record.view()
-        keep = waiting.reshape(view.shape).to(view.device)
-        view.copy_(torch.where(keep, record.before, view))
+    with torch.inference_mode(False), torch.no_grad():
+        _restore(record.view(), record, owner)
+        moved = record.moved()
+        if moved is not None:
+            _restore(moved, record, owner)
 
 
-def _offsets(view: torch.Tensor) -> torch.Tensor:
-    """The place of every element of a view in its storage, in row-major order."""
-    offsets = torch.full((1,) * view.dim(), view.storage_offset(), dtype=torch.long)
-    for axis, (size, stride) in enumerate(zip(view.shape, view.stride(), strict=True)):
-        steps = torch.arange(size) * stride
-        offsets = offsets + steps.reshape([-1 if i == axis else 1 for i in range(view.dim())])
-    return offsets.reshape(-1)
+def _restore(view: torch.Tensor, record: _Saved, owner: TorchLedger) -> None:
+    """Restore one view. Where a younger edit still holds some of its elements, that edit inherits the old bytes."""
+    younger = [other for other in _younger(record, owner) if _near(view, other.view())]
+    if not younger:
+        view.copy_(record.before)
+        return
+    unit = 1 if any(other.before.dtype != view.dtype for other in younger) else view.element_size()
+    mine, old = _offsets(view, unit), _flat(record.before.to(view), unit)
+    waiting = torch.ones(len(mine), dtype=torch.bool, device="cpu")
+    for other in younger:
+        here, there = _common(mine, _offsets(other.view(), unit), waiting)
+        flat = _flat(other.before, unit).clone()
+        flat[there.to(flat.device)] = old[here.to(old.device)]
+        other.before = _unflat(flat, other.before)
+        waiting[here] = False
+    now = torch.where(waiting.to(view.device)[:, None], old, _flat(view, unit))
+    view.copy_(_unflat(now, view))
 
 
-def _common(mine: torch.Tensor, theirs: torch.Tensor, waiting: torch.Tensor) -> tuple[bool, torch.Tensor, torch.Tensor]:
-    """Which elements two views share, of those still waiting: their numbers in the one and in the other."""
+def _younger(record: _Saved, owner: TorchLedger) -> list[_Saved]:
+    """What other open edits saved later, the oldest first."""
+    found = (other for ledger in _open if ledger is not owner for other in ledger.records if other.time > record.time)
+    return sorted(found, key=lambda other: other.time)
+
+
+def _memory(tensor: torch.Tensor) -> tuple[torch.device, int]:
+    return tensor.device, tensor.untyped_storage().data_ptr()
+
+
+def _near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two views may share elements: the same memory, in ranges that meet."""
+    if not one.numel() or not other.numel() or _memory(one) != _memory(other):
+        return False
+    (first, last), (begin, end) = _range(one), _range(other)
+    return first < end and begin < last
+
+
+def _range(view: torch.Tensor) -> tuple[int, int]:
+    """The bytes of its storage that a view lies within."""
+    reach = sum((size - 1) * stride for size, stride in zip(view.shape, view.stride(), strict=True))
+    begin = int(view.storage_offset())
+    return begin * view.element_size(), (begin + reach + 1) * view.element_size()
+
+
+def _offsets(view: torch.Tensor, unit: int) -> torch.Tensor:
+    """The place of every unit (an element, or where types differ a byte) of a view in its storage, in row-major order."""
+    offsets = torch.tensor(int(view.storage_offset()), device="cpu")
+    for size, stride in zip(view.shape, view.stride(), strict=True):
+        offsets = offsets[..., None] + torch.arange(size, device="cpu") * stride
+    parts = view.element_size() // unit
+    return (offsets.reshape(-1, 1) * parts + torch.arange(parts, device="cpu")).reshape(-1)
+
+
+def _flat(value: torch.Tensor, unit: int) -> torch.Tensor:
+    """The bytes of a tensor in row-major order, one row a unit."""
+    return value.contiguous().reshape(-1).view(torch.uint8).reshape(-1, unit)
+
+
+def _unflat(flat: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return flat.reshape(-1).view(like.dtype).reshape(like.shape)
+
+
+def _common(mine: torch.Tensor, theirs: torch.Tensor, waiting: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which units two views share, of those still waiting: their numbers in the one and in the other."""
     order = torch.argsort(theirs)
     found = torch.searchsorted(theirs[order], mine).clamp(max=len(theirs) - 1)
     there = order[found]
     here = torch.nonzero((theirs[there] == mine) & waiting).reshape(-1)
-    return len(here) > 0, here, there[here]
+    return here, there[here]
 
 
 def _values(value: Any, what: str) -> torch.Tensor:
+    """What was given as a tensor. Python's floats stay float64: they are rounded once, to the array's own type."""
     if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            raise EditError(f"{what}: the values given are no plain numbers", _NOTHING)
         return value.detach()
     try:
-        return torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise EditError(f"{what}: cannot read the values given ({error})", "nothing was changed") from error
+        return torch.from_numpy(np.array(value))
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise EditError(f"{what}: cannot read the values given ({error})", _NOTHING) from error
+
+
+def _holds(dtype: torch.dtype, given: torch.Tensor) -> bool:
+    """Whether integers fit; what a float type cannot hold becomes infinite there, as torch does it."""
+    if dtype.is_floating_point or dtype.is_complex:
+        return True
+    return bool((given.to(dtype).to(given.dtype) == given).all())
+

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from ...axes import Key
 from ...errors import EditError, KindError
+from .unchanged import unchanged
 
-__all__ = ["Slot", "dtype_name"]
+__all__ = ["Slot", "dtype_name", "surely", "why_not_writable", "writable"]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
     """`torch.float32` as `float32`."""
     return str(dtype).removeprefix("torch.")
+
+
+def surely(action: Callable[[], None]) -> None:
+    """Do what must not be left half done. It may be done twice: an interrupt starts it again, and is raised at the end."""
+    interrupted: KeyboardInterrupt | None = None
+    while True:
+        try:
+            action()
+            break
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,16 +42,30 @@ class Slot:
     shape: tuple[int, ...]
 
     def tensor(self) -> torch.Tensor:
-        """The tensor itself, with its gradient and identity. Raises KindError if its shape is not what was opened."""
-        value = self.module._parameters.get(self.name)
+        """The tensor itself, with its gradient and identity. Raises KindError if it is not what was opened."""
+        value = self.stored()
         if value is None:
-            value = getattr(self.module, self.name)
-        if value.shape != self.shape:
+            value = self._computed()
+        if value is None or value.shape != self.shape:
+            now = "is not there any more" if value is None else f"has shape {tuple(value.shape)}"
             raise KindError(
-                f"{self.path} has shape {tuple(value.shape)}; when the network was opened it had {self.shape}",
+                f"{self.path} {now}; when the network was opened it had shape {self.shape}",
                 "open the network again: patchclamp.open(model)",
             )
         return value
+
+    def stored(self) -> torch.Tensor | None:
+        """The parameter or buffer of that name, if it is one."""
+        value = self.module._parameters.get(self.name)
+        return self.module._buffers.get(self.name) if value is None else value
+
+    def _computed(self) -> torch.Tensor | None:
+        value = self.module.__dict__.get(self.name)
+        if value is None:
+            # Reading a parametrised weight runs code: spectral_norm in training mode turns its vectors each time.
+            with unchanged(self.module), torch.no_grad():
+                value = getattr(self.module, self.name, None)
+        return value if isinstance(value, torch.Tensor) else None
 
     def read(self, key: Key = ()) -> torch.Tensor:
         """A detached view; writing to it writes to the model."""
@@ -47,23 +76,37 @@ def why_not_writable(slot: Slot, role: str) -> str:
     """Why a write to this array would be lost or wrong; empty if it would hold."""
     if role == "computed":
         return "is computed afresh from other arrays whenever the layer runs, so a change would be lost"
-    if slot.module._parameters.get(slot.name) is None and slot.name not in slot.module._buffers:
+    tensor = slot.stored()
+    if tensor is None:
         return "is no parameter or buffer of the layer any more"
-    tensor = slot.module._parameters.get(slot.name)
-    tensor = slot.module._buffers[slot.name] if tensor is None else tensor
     if torch.nn.parameter.is_lazy(tensor):
         return "is lazy: it has no shape before the first forward"
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        return f"is a {type(tensor).__name__}, whose memory may not be plain numbers"
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return "is being transformed by torch.func, so it has no memory of its own"
     if tensor.is_meta:
         return "is on the meta device: it has a shape but no numbers"
     if tensor.is_inference():
         return "is an inference tensor: torch forbids writing to it outside inference mode"
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer):
-        return f"is a {type(tensor).__name__}, whose memory is not plain numbers"
     if tensor.layout != torch.strided or tensor.is_quantized:
         return f"is stored as {tensor.layout}{', quantised' if tensor.is_quantized else ''}, not as plain numbers"
-    if any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)):
+    if tensor.is_conj() or tensor.is_neg():
+        return "is the conjugate or negative of other memory, made when it is read"
+    if _overlaps_itself(tensor):
         return "is expanded: several elements share one number, so one neuron cannot change alone"
     return ""
+
+
+def _overlaps_itself(tensor: torch.Tensor) -> bool:
+    """Whether two elements may be the same memory: some stride is shorter than what lies inside it."""
+    reach = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return tensor.numel() > 0
+            reach += stride * (size - 1)
+    return False
 
 
 def writable(slot: Slot, role: str, what: str) -> torch.Tensor:
