@@ -10,9 +10,11 @@ Names are loaded when they are first used; importing patchclamp imports no frame
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # what typing's is at run time, without the 10 ms of importing it
 if TYPE_CHECKING:
+    from typing import Any
+
     from .errors import (
         AddressError,
         AxisError,

@@ -12,7 +12,7 @@ from .axes import Key
 from .errors import KindError
 from .frozen import dataclass, field
 
-__all__ = ["DTYPES", "Array", "DType", "Storage", "Values", "dtype", "encode", "only"]
+__all__ = ["DTYPES", "Array", "DType", "Storage", "Values", "dtype", "encode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +211,3 @@ class Array:
     def read(self, key: Key = ()) -> Any:
         """The numbers at `key` (ints and slices, one for each leading stored axis)."""
         return self.storage.read(key)
-
-
-def only(arrays: Mapping[str, Any], word: str, owner: str) -> Any:
-    """The one array whose name is `word` or begins with it; None if there is none, an error if several."""
-    found = [name for name in arrays if name == word or name.startswith(word + "_")]
-    if len(found) > 1:
-        raise KindError(f"{owner} has {len(found)} {word} arrays: {', '.join(found)}", f'use .arrays["{found[0]}"]')
-    return arrays[found[0]] if found else None

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from .axes import Key
 from .errors import AddressError, RunError
 from .frames import frame_in, frame_out, positions
 from .geometry import Geometry
 from .layout import Layout
-from .model import LayerInfo, Model, Neurons, Runner
+from .model import LayerInfo, Model, Neurons, Probe, Runner
 
-__all__ = ["Capture", "Seen", "place", "run"]
+__all__ = ["Capture", "Recording", "Seen", "bounded", "place", "run"]
 
-ALL = frozenset({"inputs", "output"})
+BOTH = frozenset({"inputs", "output"})
 
 
 @dataclass
 class Seen:
-    """One call of one layer: copies of what entered and left. `frame` names the axes of the whole output."""
+    """One call of one layer: copies of what entered and left, with the names of their axes.
+
+    `frame` names the axes of the whole output; `stacked` says that the copied output has a neuron axis in front.
+    """
 
     inputs: dict[str, Any]
     config: dict[str, Any]
     output: Any = None
     frame: Layout | None = None
-    in_frame: Layout | None = None
+    stacked: bool = False
+    axes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Capture:
     runner: Runner
     layer: LayerInfo
     neurons: Neurons | None = None
-    keep: frozenset[str] = ALL
+    keep: frozenset[str] = BOTH
     whole_inputs: bool = False
     calls: list[Seen] = field(default_factory=list)
 
@@ -62,67 +66,126 @@ class Capture:
         if self.neurons is None or self.recurrent:
             seen.output = self.runner.copy(output) if "output" in self.keep else None
             return
-        whole = _first(output)
-        seen.frame = frame_out(self.layer, self.neurons.population, tuple(whole.shape))
-        seen.output = self._cut(self.neurons, whole, seen.frame) if "output" in self.keep else None
+        neurons, whole = self.neurons, _first(output)
+        frame = seen.frame = frame_out(self.layer, neurons.population, tuple(whole.shape))
+        at = place(self.layer, frame, neurons.position)
+        if "output" in self.keep:
+            own = {axis.name for axis in neurons.population.axes} & set(frame.sizes)
+            seen.stacked = bool(own) and not neurons.single and not neurons.whole
+            seen.output, seen.axes["output"] = self._cut(whole, frame, self._keys(frame, own, at), seen.stacked)
 
     def _read(self, neurons: Neurons, inputs: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
         """What these neurons read: the group's channels, their own channel, or at a position the patch."""
         name, main = next(iter(inputs.items()))
-        frame = seen.in_frame = frame_in(self.layer, neurons.population, tuple(main.shape))
-        others = {key: self.runner.copy(item) for key, item in inputs.items() if key != name}
+        frame = frame_in(self.layer, neurons.population, tuple(main.shape))
         assert self.layer.kind is not None
-        if self.layer.kind.family == "conv" and neurons.position:
-            return {name: self._patch(neurons, main, frame, seen.config), **others}
-        own = {axis for axis in frame.sizes if axis not in ("batch", "step", "in") and not axis.startswith("at")}
-        keys = self._keys(neurons, frame, own, place(self.layer, frame, neurons.position))
-        return {name: self._gather(main, keys), **others}
+        conv = self.layer.kind.family == "conv"
+        shared = {"batch", "step", "in", "in1"}
+        own = {axis for axis in frame.sizes if axis not in shared and not axis.startswith("at")}
+        if conv and neurons.position:
+            at = bounded(self.layer, self._extents(frame, inputs, seen.config), neurons.position)
+            read, seen.axes["inputs"] = self._patch(main, frame, at, seen.config)
+            return {name: read, **self._others(inputs, name, {}, main)}
+        place_in = {} if conv else place(self.layer, frame, neurons.position)
+        keys = list(dict.fromkeys(map(_Hashed, self._keys(frame, own, place_in))))
+        read, seen.axes["inputs"] = self._cut(main, frame, [key.key for key in keys], len(keys) > 1)
+        return {name: read, **self._others(inputs, name, place_in, main)}
 
-    def _patch(self, neurons: Neurons, main: Any, frame: Layout, config: Mapping[str, Any]) -> Any:
-        placed = neurons.population.find("weight", {})
-        assert placed is not None
-        kernel = tuple(size for name, size in placed.layout.sizes.items() if name.startswith("k"))
-        geometry = Geometry.of(config, kernel)
-        at = _inside(self.layer, geometry.output(positions(frame)), neurons.position)
-        groups = {neurons.population.coords(number)["group"] for number in neurons.numbers}
-        patches = []
-        for group in sorted(groups):
+    def _others(self, inputs: Mapping[str, Any], main: str, at: Mapping[str, int], first: Any) -> dict[str, Any]:
+        """The other arguments, whole; at a position, that of a second input with the same axes in front."""
+        others = {}
+        for name, item in inputs.items():
+            if name != main:
+                same = at and getattr(item, "shape", ())[:-1] == first.shape[:-1]
+                index = (slice(None),) * (len(first.shape) - 1 - len(at)) + tuple(at.values())
+                others[name] = self.runner.copy(item, index if same else ())
+        return others
+
+    def _patch(
+        self, main: Any, frame: Layout, at: tuple[int, ...], config: Mapping[str, Any]
+    ) -> tuple[Any, tuple[str, ...]]:
+        """The patch of every group that is read: (batch, in, *k), with a neuron axis in front if groups differ."""
+        assert self.neurons is not None
+        geometry = self._geometry(config)
+        groups = [self.neurons.population.coords(number)["group"] for number in self.neurons.numbers]
+        patches = {}
+        for group in dict.fromkeys(groups):
             patch = main[frame.key({"group": group})]
-            for axis, index in enumerate(at):
-                first = len(patch.shape) - len(at)
-                patch = self.runner.take(patch, first + axis, geometry.taps(axis, patch.shape[first + axis], index))
-            patches.append(patch)
+            for axis, index in enumerate(at, start=len(main.shape) - len(at)):
+                map_axis = axis - len(main.shape) + len(at)
+                patch = self.runner.take(patch, axis, geometry.taps(map_axis, patch.shape[axis], index))
+            patches[group] = patch
+        axes = (*(name for name in frame.sizes if name == "batch"), "in", *(f"k{i}" for i in range(len(at))))
         if len(patches) == 1:
-            return patches[0]
-        order = sorted(groups)
-        return self.runner.stack([patches[order.index(neurons.population.coords(n)["group"])] for n in neurons.numbers])
+            return patches[groups[0]], axes
+        return self.runner.stack([patches[group] for group in groups]), ("neuron", *axes)
 
-    def _cut(self, neurons: Neurons, whole: Any, frame: Layout) -> Any:
-        own = {axis.name for axis in neurons.population.axes}
-        return self._gather(whole, self._keys(neurons, frame, own, place(self.layer, frame, neurons.position)))
+    def _geometry(self, config: Mapping[str, Any]) -> Geometry:
+        assert self.neurons is not None
+        placed = self.neurons.population.find("weight", {})
+        assert placed is not None
+        return Geometry.of(config, [size for name, size in placed.layout.sizes.items() if name.startswith("k")])
 
-    def _keys(self, neurons: Neurons, frame: Layout, own: set[str], at: Mapping[str, int]) -> list[Key]:
-        """One key for a single neuron or for all; else one for each neuron, alike ones once."""
-        own = own & set(frame.sizes)
+    def _extents(self, frame: Layout, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, ...]:
+        """The output map, before the layer has run: a transposed convolution may be told its size."""
+        size = positions(frame)
+        if told := inputs.get("output_size"):
+            return tuple(int(extent) for extent in told)[-len(size) :]
+        return self._geometry(config).output(size)
+
+    def _keys(self, frame: Layout, own: set[str], at: Mapping[str, int]) -> list[Key]:
+        """One key for all neurons of a population, else one for each neuron."""
+        assert self.neurons is not None
+        neurons = self.neurons
+        if not neurons.numbers:
+            raise AddressError(f"no neuron of {self.layer.name!r} is selected")
         if not own or (neurons.whole and not neurons.single):
             return [frame.key(at)]
         coords = (neurons.population.coords(number) for number in neurons.numbers)
-        keys = [frame.key({**{name: c[name] for name in own if name in c}, **at}) for c in coords]
-        same = all(key == keys[0] for key in keys)
-        return keys[:1] if same else keys
+        return [frame.key({**{name: c[name] for name in own if name in c}, **at}) for c in coords]
 
-    def _gather(self, value: Any, keys: list[Key]) -> Any:
-        if len(keys) == 1:
-            return self.runner.copy(value, keys[0])
-        return self.runner.stack([self.runner.copy(value, key) for key in keys])
+    def _cut(self, value: Any, frame: Layout, keys: Sequence[Key], stacked: bool) -> tuple[Any, tuple[str, ...]]:
+        """A copy of what the keys take, and the names of the axes it has."""
+        names = _left(frame, keys[0])
+        if stacked:
+            return self.runner.stack([value[key] for key in keys]), ("neuron", *names)
+        return self.runner.copy(value, keys[0]), names
 
 
-def run(model: Model, captures: Mapping[str, Capture], x: Any) -> None:
-    """Run the network once with these captures. Raises RunError if it cannot run, or a layer did not run."""
+@dataclass(frozen=True)
+class _Hashed:
+    """A key that can be told from others: slices have no hash before Python 3.12."""
+
+    key: Key
+
+    def __hash__(self) -> int:
+        return hash(str(self.key))
+
+
+def _left(frame: Layout, key: Key) -> tuple[str, ...]:
+    """The names of the stored axes that a key leaves; a packed axis that was cut to its last part has that name."""
+    names = []
+    for term, index, length in zip(frame.terms, key, frame.shape, strict=True):
+        inner = [axis.name for axis in term.axes()]
+        cut = isinstance(index, slice) and len(range(*index.indices(length))) < length
+        if isinstance(index, slice):
+            names.append(inner[-1] if cut or len(inner) == 1 else f"({' '.join(inner)})")
+    return tuple(names)
+
+
+class Recording(Probe, Protocol):
+    """A probe that gathers the calls that it saw."""
+
+    @property
+    def calls(self) -> Sequence[Seen]: ...
+
+
+def run(model: Model, recordings: Mapping[str, Recording], x: Any) -> None:
+    """Run the network once with these probes, by layer. Raises RunError if it cannot run, or a layer did not run."""
     if model.runner is None:
         raise RunError(f"{model.source} is a file: it holds weights but cannot run", "open the live network instead")
-    model.runner.tap(captures, x)
-    silent = [name for name, capture in captures.items() if not capture.calls]
+    model.runner.tap(recordings, x)
+    silent = [name for name, recording in recordings.items() if not recording.calls]
     if silent:
         raise RunError(
             f"layer {silent[0]!r} did not run on this input",
@@ -135,21 +198,25 @@ def place(layer: LayerInfo, frame: Layout, position: tuple[int, ...]) -> dict[st
     if not position:
         return {}
     names = [name for name in frame.sizes if name == "step" or name.startswith("at")]
-    return dict(zip(names, _inside(layer, positions(frame), position), strict=True))
+    return dict(zip(names, bounded(layer, positions(frame), position), strict=True))
 
 
-def _inside(layer: LayerInfo, extents: tuple[int, ...], position: tuple[int, ...]) -> tuple[int, ...]:
-    shown = " x ".join(map(str, extents)) or "no"
+def bounded(layer: LayerInfo, extents: tuple[int, ...], position: tuple[int, ...]) -> tuple[int, ...]:
+    """A position with negative numbers counted from the end. Raises AddressError off the map."""
+    shown = " x ".join(map(str, extents))
+    text = f"position @{','.join(map(str, position))}"
     if len(position) != len(extents):
+        has = f"{len(extents)} map ax{'is' if len(extents) == 1 else 'es'} ({shown})" if extents else "no map"
+        numbers = f"{len(position)} number{'s' if len(position) != 1 else ''}"
         raise AddressError(
-            f"position @{','.join(map(str, position))} has {len(position)} numbers; the output of {layer.name!r} has "
-            f"{len(extents)} map axes ({shown})"
+            f"{text} has {numbers}; the output of {layer.name!r} has {has}",
+            "give one number for each map axis" if extents else "leave the position out",
         )
     for index, extent in zip(position, extents, strict=True):
         if not -extent <= index < extent:
             raise AddressError(
-                f"position @{','.join(map(str, position))} is off the {shown} map of {layer.name!r}",
-                " and ".join(f"0 to {extent - 1}" for extent in extents),
+                f"{text} is off the {shown} map of {layer.name!r}",
+                "positions run over " + " and ".join(f"0 to {extent - 1}" for extent in extents),
             )
     return tuple(index % extent for index, extent in zip(position, extents, strict=True))
 

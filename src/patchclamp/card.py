@@ -1,21 +1,35 @@
-"""Cards: what is shown of a network, a layer or a neuron, as neutral parts before it is text or HTML."""
+"""Cards: what is shown of a network, a layer or a neuron, as neutral parts before it is text or HTML.
+
+A card reads what it shows and no more: of a long vector the first numbers and the range, of a deep filter the first
+slices, of many neurons the first few.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .address import Address
-from .count import Count, count, fan_in
+from .count import fan_in
+from .errors import PatchclampError
 from .explain import explain_layer, explain_neuron
+from .frozen import replace
 from .model import LayerInfo, Model, Neurons
-from .parts.tree import Column, Fields, Grid, Grids, Heading, Page, Part, Table, Text
+from .parts.span import span
+from .parts.tree import MAX_GRIDS, Column, Fields, Grid, Grids, Heading, Page, Part, Table, Text
+from .read import Held, address_text, held
 
-__all__ = ["count_page", "layer_card", "network_card", "neuron_card", "neurons_card", "numbers"]
+__all__ = ["layer_card", "network_card", "neuron_card", "neurons_card"]
 
 FIRST = 8
 """How many numbers of a long vector a card shows."""
+MOST = 1_000_000
+"""Of an array with more numbers a card reads only the first few."""
+SHOWN = 32
+"""How many of several neurons a card shows."""
+BUDGET = 200_000
+"""How many numbers it reads for their norms, beyond the first neuron's."""
 
 
 def network_card(model: Model) -> Page:
@@ -30,37 +44,41 @@ def network_card(model: Model) -> Page:
     )
     shown = [layer for layer in model.layers.values() if layer.arrays or layer.populations]
     rows = tuple(_layer_row(model, layer) for layer in shown)
-    total = count(model).parameters if model.runner is not None else sum(a.size for a in model.arrays.values())
-    caption = f"{model.source} ({model.framework}): {len(shown)} layers, {total:,} {'parameters' if model.runner is not None else 'numbers'}"
+    caption = f"{model.source} ({model.framework}): {len(shown):,} layers, {_stored(model):,} parameters"
     return Page((Table(columns, rows, caption),))
 
 
+def _stored(model: Model) -> int:
+    """How many parameters; those of tied arrays once."""
+    arrays = (array for layer in model.layers.values() for array in layer.arrays if array.role == "parameter")
+    return sum({min((array.path, *array.tied)): array.size for array in arrays}.values())
+
+
 def _layer_row(model: Model, layer: LayerInfo) -> tuple[object, ...]:
-    stored = [array for array in layer.arrays if array.role == "parameter"]
     return (
         model.addresses.text(Address(layer.name)),
         layer.kind.title if layer.kind else layer.class_name.rpartition(".")[2],
         layer.known,
         _axes(layer),
         len(layer.main) if layer.main is not None else None,
-        sum(array.size for array in stored),
+        sum(array.size for array in layer.arrays if array.role == "parameter"),
     )
 
 
 def _axes(layer: LayerInfo) -> str:
     """The main array with its axis names and sizes; for an unknown layer the bare shapes."""
-    placed = next((p for cells in layer.populations.values() for p in cells.placed), None)
-    if placed is None:
+    found = [placed for cells in layer.populations.values() for placed in cells.placed]
+    if not found:
         return "; ".join(f"{array.name} {array.shape}" for array in layer.arrays)
+    layout = found[0].layout
     words = []
-    for term, length in zip(placed.layout.terms, placed.layout.shape, strict=True):
-        names = [axis.name for axis in term.axes() if placed.layout.sizes[axis.name] != 1 or axis.name == "neuron"]
+    for term, length in zip(layout.terms, layout.shape, strict=True):
+        names = [axis.name for axis in term.axes() if layout.sizes[axis.name] != 1 or axis.name == "neuron"]
         words.append(f"{' x '.join(names) or next(term.axes()).name} {length}")
-    more = [p.array.name for cells in layer.populations.values() for p in cells.placed][1:]
+    others = [placed.array.name for placed in found[1:]]
+    more = "" if not others else f"; {', '.join(others)}" if len(others) < 4 else f"; {len(others)} more arrays"
     tied = " (tied)" if any(array.tied for array in layer.arrays) else ""
-    return (
-        f"{placed.array.name}: {', '.join(words)}" + (f"; {', '.join(more)}" if len(more) < 4 and more else "") + tied
-    )
+    return f"{found[0].array.name}: {', '.join(words)}{more}{tied}"
 
 
 def layer_card(model: Model, layer: LayerInfo) -> Page:
@@ -68,7 +86,7 @@ def layer_card(model: Model, layer: LayerInfo) -> Page:
     columns = (Column("array"), Column("shape"), Column("axes"), Column("type"), Column("role"), Column("tied to"))
     lines = {p.array.name: str(p.layout.line) for cells in layer.populations.values() for p in cells.placed}
     rows = tuple(
-        (array.name, str(array.shape), lines.get(array.name, "-"), array.dtype, array.role, ", ".join(array.tied))
+        (array.name, array.shape, lines.get(array.name), array.dtype, array.role, ", ".join(array.tied))
         for array in layer.arrays
     )
     parts: list[Part] = [Heading(model.addresses.text(Address(layer.name))), Text(explain_layer(layer))]
@@ -77,115 +95,103 @@ def layer_card(model: Model, layer: LayerInfo) -> Page:
     return Page(tuple(parts))
 
 
-def neuron_card(neuron: Any) -> Page:
+def neuron_card(model: Model, neurons: Neurons) -> Page:
     """One neuron: what it is, its arrays, and its weights as numbers or as a picture."""
-    neurons: Neurons = neuron.neurons
-    layer = neurons.layer
-    kind = layer.kind
-    assert kind is not None
-    fields = [
-        ("kind", f"{kind.title} ({layer.known})"),
-        ("number", f"{neuron.number} of {len(neurons.population)}"),
-        ("fan-in", neuron.fan_in),
+    number = neurons.numbers[0]
+    fields: list[tuple[str, object]] = [
+        ("kind", _kind(neurons)),
+        ("number", f"{number} of {len(neurons.population)}"),
+        ("fan-in", fan_in(neurons.population, number, neurons.fixed)),
     ]
-    arrays = {name: numbers(view) for name, view in neuron.arrays.items()}
-    short = [(name, _brief(values)) for name, values in arrays.items() if _depth(values) < 2]
-    parts: list[Part] = [Heading(neuron.address), Text(explain_neuron(neurons)), Fields((*fields, *short))]
-    parts += [_picture(name, values) for name, values in arrays.items() if _depth(values) >= 2 and _size(values)]
-    return Page(tuple(parts))
-
-
-def neurons_card(selection: Any) -> Page:
-    """Several neurons: each with its address, fan-in and the size of its weights."""
-    neurons: Neurons = selection.neurons
-    shown = list(selection)[:32]
-    words = neurons.population.words
-    rows = tuple((one.address, *(_norm(one.arrays.get(word)) for word in words)) for one in shown)
-    columns = (Column("address"), *(Column(f"|{word}|", "right") for word in words))
-    head = f"{selection}: {len(neurons.numbers):,} {neurons.population.noun}s"
-    more = f"; the first {len(shown)} are shown" if len(neurons.numbers) > len(shown) else ""
-    reads = fan_in(neurons.population, neurons.numbers[0] if neurons.numbers else 0, neurons.fixed)
+    pictures: list[Part] = []
+    for array in held(neurons, number):
+        try:
+            if len(array.shape) < 2:
+                fields.append((array.word, _brief(array)))
+            else:
+                pictures.append(_picture(array))
+        except PatchclampError as error:
+            fields.append((array.word, f"cannot be shown: {error.message}"))
     return Page(
-        (Heading(head), Text(f"{reads:,} incoming weights each{more}; |w| is the Euclidean norm"), Table(columns, rows))
+        (Heading(address_text(model, neurons)), Text(explain_neuron(neurons)), Fields(tuple(fields)), *pictures)
     )
 
 
-def count_page(found: Count) -> Page:
-    """The counts as a table, with the totals under both conventions."""
-    columns = (
-        Column("layer"),
-        Column("kind"),
-        Column("neurons", "right"),
-        Column("positions", "right"),
-        Column("neurons x positions", "right"),
-        Column("fan-in", "right"),
-        Column("parameters", "right"),
-        Column("counts"),
-    )
-    rows = tuple(
-        (
-            row.layer,
-            row.kind,
-            row.neurons,
-            None if row.positions is None else " x ".join(map(str, row.positions)) or "1",
-            row.placed,
-            row.fan_in,
-            row.parameters,
-            "yes" if row.role == "neuron" else f"no ({row.role})",
-        )
-        for row in found.layers
-    )
-    footer = (("total", "", found.neurons, "", found.placed, "", found.parameters, ""),)
-    given = f" on an input of {found.input}" if found.input else "; without an input size there are no positions"
-    return Page((Table(columns, rows, f"neurons{given}", footer),))
+def neurons_card(model: Model, neurons: Neurons) -> Page:
+    """Several neurons: each with its address and the size of its weights."""
+    cells = neurons.population
+    each = sum(array.size for array in held(neurons, neurons.numbers[0])) if neurons.numbers else 0
+    most = max(1, min(SHOWN, BUDGET // max(each, 1)))
+    shown = neurons.numbers[:most]
+    rows = tuple(_norm_row(model, neurons, number) for number in shown)
+    columns = (Column("address"), *(Column(f"|{word}|", "right") for word in cells.words))
+    more = f"; the first {len(shown):,} are shown" if len(neurons.numbers) > len(shown) else ""
+    reads = fan_in(cells, neurons.numbers[0] if neurons.numbers else 0, neurons.fixed)
+    weights = f"{_kind(neurons)}; {reads:,} incoming weight{'' if reads == 1 else 's'} each"
+    head = f"{address_text(model, neurons)}: {_many(len(neurons.numbers), cells.noun)}"
+    return Page((Heading(head), Text(f"{weights}{more}; |w| is the Euclidean norm"), Table(columns, rows)))
 
 
-def numbers(view: Any) -> Any:
-    """A framework's array, or values from a file, as nested Python numbers."""
-    return view.tolist()
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _depth(values: Any) -> int:
-    return 1 + _depth(values[0]) if isinstance(values, list) and values else int(isinstance(values, list))
+def _kind(neurons: Neurons) -> str:
+    kind = neurons.layer.kind
+    return f"{kind.title if kind else neurons.layer.class_name} ({neurons.layer.known})"
 
 
-def _size(values: Any) -> int:
-    return sum(map(_size, values)) if isinstance(values, list) else 1
+def _norm_row(model: Model, neurons: Neurons, number: int) -> tuple[object, ...]:
+    one = replace(neurons, numbers=(number,), single=True)
+    norms = {array.word: _norm(array) for array in held(one, number)}
+    return (address_text(model, one), *(norms.get(word) for word in neurons.population.words))
 
 
-def _brief(values: Any) -> object:
+def _norm(array: Held) -> object:
+    try:
+        return math.sqrt(sum(abs(value) ** 2 for value in _flat(array.read().tolist())))
+    except PatchclampError as error:
+        return f"cannot be read: {error.message}"
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    if not isinstance(values, list):
+        yield values
+        return
+    for value in values:
+        yield from _flat(value)
+
+
+def _brief(array: Held) -> object:
     """A number, or the first few of a vector with its size and range."""
-    if not isinstance(values, list):
-        return values
+    if not array.shape:
+        return array.read().tolist()
+    large = array.size > MOST
+    values = (array.first(FIRST) if large else array.read()).tolist()
     shown = ", ".join(f"{value:.6g}" for value in values[:FIRST])
-    if len(values) <= FIRST:
+    if array.size <= FIRST:
         return f"[{shown}]"
-    return f"[{shown}, ...] ({len(values):,} numbers from {min(values):.6g} to {max(values):.6g})"
+    plain = not large and not any(isinstance(value, complex) for value in values)
+    across = f" {span([Grid((values,))]).words()}" if plain else ""
+    return f"[{shown}, ...] ({array.size:,} numbers{across})"
 
 
-def _norm(view: Any) -> object:
-    if view is None:
-        return None
-    return math.sqrt(sum(abs(value) ** 2 for value in _flat(numbers(view))))
-
-
-def _flat(values: Any) -> Iterable[Any]:
-    if not isinstance(values, list):
-        return (values,)
-    return (number for value in values for number in _flat(value))
-
-
-def _picture(name: str, values: Sequence[Any]) -> Part:
+def _picture(array: Held) -> Part:
     """A matrix is one picture; deeper arrays are one for each slice of the leading axes."""
-    if _depth(values) == 2:
-        return Grids(name, (Grid(values, ""),), 1)
-    slices = list(_slices(values, ""))
-    return Grids(name, tuple(Grid(grid, title) for title, grid in slices), len(slices))
+    size = " x ".join(map(str, array.shape))
+    if array.size == 0 or array.dtype.startswith("complex") or math.prod(array.shape[-2:]) > MOST:
+        why = "is empty" if not array.size else "is not drawn: it is too large, or complex"
+        return Text(f"{array.word} ({size}) {why}")
+    axes = f"{array.word} ({', '.join(array.axes)})"
+    if len(array.shape) == 2:
+        return Grids(axes, (Grid(array.read().tolist()),), 1)
+    slices = list(_slices(array.first(MAX_GRIDS).tolist(), len(array.shape), ""))
+    return Grids(axes, tuple(Grid(grid, title) for title, grid in slices[:MAX_GRIDS]), math.prod(array.shape[:-2]))
 
 
-def _slices(values: Sequence[Any], title: str) -> Iterable[tuple[str, Any]]:
-    if _depth(values) == 2:
+def _slices(values: Sequence[Any], depth: int, title: str) -> Iterator[tuple[str, Any]]:
+    if depth == 2:
         yield title, values
         return
     for number, inner in enumerate(values):
-        yield from _slices(inner, f"{title}[{number}]")
+        yield from _slices(inner, depth - 1, f"{title}[{number}]")

@@ -31,6 +31,7 @@ class Counted:
 
     layer: str
     kind: str
+    known: str
     noun: str
     role: str
     neurons: int
@@ -145,6 +146,7 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
     return Counted(
         layer=layer.name,
         kind=kind.title,
+        known=layer.known,
         noun=cells.noun,
         role=kind.role,
         neurons=len(cells),

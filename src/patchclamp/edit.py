@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol
 
 from .arrays import Array
 from .axes import Key
-from .errors import AddressError, EditError, nearest
-from .frozen import dataclass
+from .errors import AddressError, EditError, KindError, nearest
 from .locate import address_of
-from .model import Model, Neurons
+from .model import Model, Neurons, Placed
 
-__all__ = ["Change", "Edit", "Ledger", "Region", "regions"]
+__all__ = ["Change", "Edit", "Ledger", "Region", "owned", "regions", "trained"]
+
+_STATISTICS = ("running_mean", "running_var")
 
 
 class Ledger(Protocol):
     """The changes of one edit, in order.
 
     `check` raises EditError where a change would be lost or wrong; `change` saves what stands there and writes;
-    `undo` puts everything back; `keep` lets it stay (for a file: writes it, to `path` or in place).
+    `undo` puts back everything since a `mark`; `keep` lets it stay (for a file: writes it, to `path` or in place);
+    `saved` is what stood at each place before it was written, `now` what stands there.
     """
 
-    def check(self, array: Array, key: Key, value: Any, what: str) -> None: ...
+    def check(self, array: Array, key: Key, verb: str, value: Any, what: str) -> None: ...
 
     def change(self, array: Array, key: Key, verb: str, value: Any) -> None: ...
 
-    def undo(self) -> None: ...
+    def mark(self) -> int: ...
+
+    def undo(self, mark: int = 0) -> None: ...
 
     def keep(self, path: str | None) -> None: ...
 
     def saved(self) -> Sequence[tuple[Array, Key, Any]]: ...
+
+    def now(self, array: Array, key: Key) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,39 @@ def _block(neurons: Neurons) -> dict[str, int | slice] | None:
     return None
 
 
+def owned(neurons: Neurons, what: str) -> list[str]:
+    """The words of the arrays that are these neurons' own: at one position, only those that each position has.
+
+    Raises AddressError for a position whose weights and bias all serve other positions too.
+    """
+    words = list(neurons.population.words)
+    if not neurons.position or not neurons.numbers:
+        return words
+    own = [word for word in words if any(p.word == word and _mapped(p) for p in neurons.population.placed)]
+    if not own:
+        noun, place = neurons.population.noun, address_of(neurons, neurons.numbers[0])
+        bare = place.layer + replace(place, position=()).tail
+        untie = ", or give each position its own bias: untie_bias" if noun == "filter" else ""
+        raise AddressError(
+            f"{what} is one position of a {noun}, and its weights and bias serve every position",
+            f"use the {noun} itself, {bare}{untie}",
+        )
+    return own
+
+
+def _mapped(placed: Placed) -> bool:
+    """Whether an array has a number for each position of the map."""
+    return any(name.startswith("at") and name[2:].isdigit() for name in placed.layout.sizes)
+
+
+def trained(neurons: Neurons, words: Iterable[str]) -> list[str]:
+    """Those of the words that hold weights and biases, as against statistics that the layer gathers."""
+    placed = neurons.population.placed
+    kept = [word for word in words if word not in _STATISTICS]
+    parameters = [word for word in kept if any(p.word == word and p.array.role != "buffer" for p in placed)]
+    return parameters or kept
+
+
 @dataclass(frozen=True)
 class Change:
     """The neurons that one `edit[...]` points at, and what can be done to them. Every verb returns the Change."""
@@ -86,16 +128,16 @@ class Change:
 
     def zero(self) -> Change:
         """Set the weights and the bias to zero; statistics that a norm keeps stay as they are."""
-        return self._do("zero", None, self._parameters)
+        return self._do("zero", None)
 
     def scale(self, factor: float) -> Change:
-        """Multiply the weights and the bias by a number."""
-        return self._do("scale", factor, self._parameters)
+        """Multiply the weights and the bias by a number; statistics that a norm keeps stay as they are."""
+        return self._do("scale", factor)
 
     def set(self, **arrays: Any) -> Change:
-        """Write arrays by name: `set(weight=..., bias=...)`. A number fills the array.
+        """Write arrays by name: `set(weight=..., bias=...)`. A number fills the array; of several neurons each takes a row.
 
-        Raises EditError for a name or a shape that the neuron does not have, before anything is changed.
+        Raises EditError for a name, a shape or a type that the neuron does not have, before anything is changed.
         """
         return self._write("set", arrays)
 
@@ -109,15 +151,17 @@ class Change:
         found = (path for neurons in self.groups for placed in neurons.population.placed for path in placed.array.tied)
         return tuple(dict.fromkeys(found))
 
-    def _parameters(self, neurons: Neurons) -> list[str]:
-        """The words that hold weights and biases, as against running statistics."""
-        cells = neurons.population
-        return [w for w in cells.words if any(p.word == w and p.array.role != "buffer" for p in cells.placed)] or list(
-            cells.words
-        )
-
-    def _do(self, verb: str, value: Any, words: Callable[[Neurons], Sequence[str]]) -> Change:
-        plan = [(region, value) for neurons in self.groups for region in regions(neurons, words(neurons))]
+    def _do(self, verb: str, value: Any) -> Change:
+        plan = []
+        for neurons in self.groups:
+            words = trained(neurons, owned(neurons, self.address))
+            found = list(regions(neurons, words))
+            if not found and neurons.numbers and len(self.groups) == 1:
+                has = ", ".join(neurons.population.words)
+                raise EditError(
+                    f"{self.address} has no weights or biases to {verb}", f"write an array by name: {has}" if has else ""
+                )
+            plan += [(region, value) for region in found]
         return self._apply(verb, plan)
 
     def _write(self, verb: str, arrays: dict[str, Any]) -> Change:
@@ -125,29 +169,48 @@ class Change:
             raise EditError(f"{verb} of {self.address}: no array was given", f"{verb}(weight=..., bias=...)")
         plan = []
         for neurons in self.groups:
-            if wrong := [word for word in arrays if word not in neurons.population.words]:
-                has = nearest(wrong[0], neurons.population.words)
-                raise EditError(f"{self.address} has no array {wrong[0]!r}", has)
+            named = self._named(neurons, arrays)
             many = not neurons.single
-            for region in regions(neurons, list(arrays), each=many):
-                plan.append((region, _row(arrays[region.word], region, len(neurons.numbers) if many else 0)))
-            present = {region.word for region, _ in plan}
-            if missing := [word for word in arrays if word not in present]:
-                raise EditError(
-                    f"{self.address} has no array {missing[0]!r} here", f"it has {', '.join(present) or 'none'}"
-                )
+            found = list(regions(neurons, list(named), each=many))
+            plan += [(r, _row(named[r.word], r, len(neurons.numbers) if many else 0)) for r in found]
+            present = {region.word for region in found}
+            if found and (missing := [word for word in named if word not in present]):
+                raise EditError(f"{self.address} has no array {missing[0]!r} here", f"it has {', '.join(present)}")
         return self._apply(verb, plan)
 
+    def _named(self, neurons: Neurons, arrays: dict[str, Any]) -> dict[str, Any]:
+        """The given arrays by stored word: `bias` also means the one array whose name goes on after it (`bias_map`)."""
+        words = owned(neurons, self.address)
+        found: dict[str, Any] = {}
+        for word, value in arrays.items():
+            longer = [known for known in words if known.startswith(f"{word}_")]
+            if word not in words and len(longer) > 1:
+                raise EditError(f"{self.address} has {len(longer)} {word} arrays: {', '.join(longer)}", "name one of them")
+            if word not in words and not longer:
+                if word in neurons.population.words:
+                    raise EditError(f"{self.address}: its {word} serves every position", "leave out the @position")
+                raise EditError(f"{self.address} has no array {word!r}", nearest(word, words))
+            found[word if word in words else longer[0]] = value
+        return found
+
     def _apply(self, verb: str, plan: list[tuple[Region, Any]]) -> Change:
-        """Check everything, then save and write region by region."""
+        """Check everything, then save and write region by region; all of it or nothing."""
         if not plan:
             raise EditError(f"{verb} of {self.address}: no neuron was chosen", "nothing was changed")
         ledger, what = self.edit.ledger, f"{verb} of {self.address}"
         for region, value in plan:
-            ledger.check(region.array, region.key, value, what)
+            try:
+                ledger.check(region.array, region.key, verb, value, what)
+            except KindError as error:
+                raise EditError(f"{what}: {error.message}", error.hint or "nothing was changed") from error
+        mark = ledger.mark()
+        try:
+            for region, value in plan:
+                ledger.change(region.array, region.key, verb, value)
+        except BaseException:
+            ledger.undo(mark)
+            raise
         self.edit.changes.append(self)
-        for region, value in plan:
-            ledger.change(region.array, region.key, verb, value)
         return self
 
 
@@ -175,7 +238,8 @@ class Edit:
     """A set of changes that ends restored bit for bit, unless it is kept.
 
     Used as a context: restored on exit, also after an exception or an interrupt. Edits nest, and may end in any order:
-    each puts back what it found, whatever others have done to the same weights meanwhile.
+    each puts back what it found, whatever others have done to the same weights meanwhile. An edit that is let go with
+    neither `keep()` nor `restore()` is put back too, with a ResourceWarning.
     """
 
     def __init__(self, model: Model, find: Callable[[str], tuple[Neurons, ...]]) -> None:
@@ -183,22 +247,19 @@ class Edit:
         self.ledger: Ledger = model.ledger()
         self.changes: list[Change] = []
         self._find = find
+        weakref.finalize(self, _let_go, self.ledger, model.source).atexit = False
 
     def __getitem__(self, address: str) -> Change:
         """What can be done to the neurons of an address: `.zero() .scale(k) .set(...) .add(...)`."""
         groups = self._find(address)
         for neurons in groups:
-            if neurons.position and "bias_map" not in neurons.population.words:
-                bare = self.model.addresses.text(address_of(neurons, neurons.numbers[0])).partition("@")[0]
-                raise AddressError(
-                    f"{address} is one position of a filter, and its weights serve every position",
-                    f"edit the filter, {bare}, or give each position its own bias: untie_bias",
-                )
+            owned(neurons, address)
         return Change(self, groups, address)
 
     def keep(self, path: str | None = None) -> None:
         """Let the changes made so far stay. For a file they are written now, atomically: in place, or as a copy at `path`."""
         self.ledger.keep(path)
+        self.changes.clear()
 
     def restore(self) -> None:
         """Put everything back now, bit for bit."""
@@ -212,3 +273,13 @@ class Edit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.restore()
+
+
+def _let_go(ledger: Ledger, source: str) -> None:
+    if ledger.mark():
+        ledger.undo()
+        warnings.warn(
+            f"an edit of {source} was let go with neither keep() nor restore(); it was put back",
+            ResourceWarning,
+            stacklevel=1,
+        )

@@ -14,7 +14,7 @@ __all__ = ["frame_in", "frame_out", "positions"]
 
 
 def frame_out(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> Layout:
-    """The layout of an output of `shape`: `batch` first where there is one, `step` for time, `at0`, `at1` on the map."""
+    """The layout of an output of `shape`: `batch` where there is one, `step` for time, `at0`, `at1` on the map."""
     kind = _kind(layer)
     line = kind.lone if kind.lone and len(cells) == 1 else kind.output
     return _frame(kind, line, layer, shape, _sizes(layer, cells))
@@ -58,7 +58,7 @@ def _frame(kind: Kind, line: str, layer: LayerInfo, shape: tuple[int, ...], size
 
 
 def _leading(line: str, layer: LayerInfo, shape: tuple[int, ...], sizes: Mapping[str, Size]) -> str:
-    """Name the axes before the features: a batch, then positions; for a recurrent stack batch and step, in its order."""
+    """Name the axes before the features: a batch, then positions; for a recurrent stack batch and step in its order."""
     rest = line.removeprefix("*at").strip()
     taken = sum(_ranks(term, sizes) for term in Line.parse(rest).terms)
     count = len(shape) - taken

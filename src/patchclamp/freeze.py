@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .edit import regions
+from .edit import owned, regions, trained
 from .errors import EditError
 from .model import Model, Neurons
 
@@ -16,12 +16,11 @@ def freeze(model: Model, neurons: Neurons, what: str) -> Any:
 
     Raises EditError, before anything is touched, where the weights cannot be held (see `edit`).
     """
-    cells = neurons.population
-    words = [w for w in cells.words if any(p.word == w and p.array.role != "buffer" for p in cells.placed)]
+    words = trained(neurons, owned(neurons, what))
     found = [(region.array, region.key) for region in regions(neurons, words)]
     if not found:
         raise EditError(f"{what} has no weights to freeze")
     ledger = model.ledger()
     for array, key in found:
-        ledger.check(array, key, None, f"freeze of {what}")
+        ledger.check(array, key, "freeze", None, f"freeze of {what}")
     return model.keeper.freeze(found)

@@ -41,20 +41,18 @@ class Layout:
         return frozenset((*self.sizes, *extra))
 
     @cached_property
-    def _plain_axes(self) -> tuple[str, ...] | None:
-        """The axis names if no stored axis is packed (the common, fast case)."""
-        names = tuple(term.name for term in self.terms if isinstance(term, Axis))
-        return names if len(names) == len(self.terms) else None
+    def _packed(self) -> tuple[tuple[_Factor, ...] | None, ...]:
+        """For each stored axis the axes packed in it, from outermost to innermost; None where it has parts."""
+        return tuple(None if has_sum(term) else self._runs(term, {}, 1)[0][1] for term in self.terms)
 
     def key(self, coords: Mapping[str, int | slice]) -> Key:
         """The one key of a coordinate (axis name -> int or slice; axes not named are taken whole).
 
         Raises AxisError where it takes several keys (a middle axis of a packed one), AddressError out of range.
         """
-        if self._plain_axes is not None:
-            found = tuple(coords.get(name, FULL) for name in self._plain_axes)
-            if all(index is FULL or _is_place(index, n) for index, n in zip(found, self.shape, strict=True)):
-                return found
+        places = tuple(_place(packed, coords) for packed in self._packed)
+        if None not in places:
+            return places  # type: ignore[return-value]
         keys = self.keys(coords)
         if len(keys) != 1:
             raise AxisError(f"{dict(coords)} of {self.line} is not one block but {len(keys)}", "use .keys(...)")
@@ -250,8 +248,20 @@ def _undetermined_error(term: Term, length: int, known: Mapping[str, int]) -> Ax
     )
 
 
-def _is_place(index: int | slice, size: int) -> bool:
-    return isinstance(index, int) and 0 <= index < size
+def _place(packed: tuple[_Factor, ...] | None, coords: Mapping[str, int | slice]) -> int | slice | None:
+    """The common case, quickly: every packed axis fixed by an int in range, or none named; None for any other."""
+    if packed is None:
+        return None
+    offset = fixed = 0
+    for name, size, stride in packed:
+        value = coords.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int) or not 0 <= value < size:
+            return None
+        offset += value * stride
+        fixed += 1
+    return offset if fixed == len(packed) else FULL if not fixed else None
 
 
 def _indices(run: _Run, length: int) -> list[int | slice]:

@@ -28,6 +28,9 @@ from .verify import Check, verify
 
 __all__ = ["Layer", "Network", "NetworkEdit", "open"]
 
+REMEMBERED = 10_000
+"""How many addresses a network remembers the neurons of."""
+
 
 def open(thing: Any) -> Network:
     """Open a live network, or a `.safetensors` file, to point at its neurons. Nothing is run, copied or changed.
@@ -48,6 +51,7 @@ class Network(Shown):
     def __init__(self, model: Model, thing: Any) -> None:
         self.model = model
         self._thing = thing
+        self._found: dict[str, tuple[Neurons, ...]] = {}
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -58,14 +62,15 @@ class Network(Shown):
 
     def __getitem__(self, address: str) -> Any:
         """A Layer, a Neuron, a Selection, or for a glob Selections. Raises AddressError with the nearest name."""
-        parsed = self.model.addresses.parse(address)
-        if self.model.addresses.is_glob(parsed):
-            return Selections([Selection(self.model, neurons) for neurons in self._find(address)])
-        layer = self.model.layers[parsed.layer]
-        if not parsed.steps and not parsed.position:
-            return Layer(self, layer)
-        (neurons,) = find(self.model, parsed)
-        return Neuron(self.model, neurons) if neurons.single else Selection(self.model, neurons)
+        found = self._found.get(address)
+        if found is None:
+            parsed = self.model.addresses.parse(address)
+            if not parsed.steps and not parsed.position and not self.model.addresses.is_glob(parsed):
+                return Layer(self, self.model.layers[parsed.layer])
+            if self.model.addresses.is_glob(parsed):
+                return Selections([Selection(self.model, neurons) for neurons in self._find(address)])
+            found = self._find(address)
+        return Neuron(self.model, found[0]) if found[0].single else Selection(self.model, found[0])
 
     def count(self, input: Any = None, dtype: str = "") -> Count:
         """Filters, positions, neurons under both conventions, fan-in and parameters of every layer.
@@ -99,9 +104,16 @@ class Network(Shown):
     def refresh(self) -> None:
         """Describe the network again, after its modules were changed."""
         self.model = open_any(self._thing)
+        self._found.clear()
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
-        return find(self.model, self.model.addresses.parse(address))
+        """Where an address points, remembered: it is a matter of the network's structure alone."""
+        found = self._found.get(address)
+        if found is None:
+            found = find(self.model, self.model.addresses.parse(address))
+            if len(self._found) < REMEMBERED and not self.model.addresses.is_glob(self.model.addresses.parse(address)):
+                self._found[address] = found
+        return found
 
     def __repr__(self) -> str:
         return text(self.page())
@@ -173,7 +185,7 @@ class Layer(Shown, Sequence[Neuron]):
         across = extents(self.info, input)
         if not hasattr(self.net.model.keeper, "untie"):
             raise EditError(f"{self.net.model.source} cannot run, so its bias cannot be untied")
-        handle = self.net.model.keeper.untie(self.name, across)
+        handle = self.net.model.keeper.untie(self.name, across, self.net.refresh)
         self.net.refresh()
         return handle
 

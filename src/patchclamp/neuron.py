@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from .address import ALL, Item, Span
-from .arrays import only
 from .capture import Capture, run
 from .card import neuron_card, neurons_card
 from .count import extents, fan_in
@@ -36,25 +35,34 @@ class _Held(Shown):
     @cached_property
     def arrays(self) -> Mapping[str, Any]:
         """Name -> the framework's own array at this place: in torch a detached view, and a write goes through."""
-        words = self.neurons.population.words
-        found: dict[str, Any] = {}
-        for region in regions(self.neurons, words):
-            if region.word in found:
-                raise KindError(
-                    f"the arrays of {self} lie in several blocks", "take one neuron at a time: for n in selection"
-                )
-            found[region.word] = region.array.read(region.key)
-        return found
+        return self._read(self.neurons.population.words)
 
     @property
     def weight(self) -> Any:
         """The weights, where the kind has exactly one such array; else KindError names them."""
-        return only(self.arrays, "weight", str(self))
+        return self._only("weight")
 
     @property
     def bias(self) -> Any:
         """The bias, where the kind has exactly one such array; None if the layer has none."""
-        return only(self.arrays, "bias", str(self))
+        return self._only("bias")
+
+    def _read(self, words: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for region in regions(self.neurons, words):
+            if region.word in found:
+                hint = "take one neuron at a time: for n in selection"
+                raise KindError(f"the arrays of {self} lie in several blocks", hint)
+            found[region.word] = region.array.read(region.key)
+        return found
+
+    def _only(self, word: str) -> Any:
+        words = self.neurons.population.words
+        found = self._read([name for name in words if name == word or name.startswith(word + "_")])
+        if len(found) > 1:
+            names = ", ".join(found)
+            raise KindError(f"{self} has {len(found)} {word} arrays: {names}", f'use .arrays["{next(iter(found))}"]')
+        return next(iter(found.values()), None)
 
     @property
     def fan_in(self) -> int:
@@ -117,10 +125,10 @@ class Neuron(_Held):
         return self.address
 
     def __repr__(self) -> str:
-        return text(neuron_card(self))
+        return text(neuron_card(self.model, self.neurons))
 
     def page(self) -> Any:
-        return neuron_card(self)
+        return neuron_card(self.model, self.neurons)
 
 
 class Selection(_Held, Sequence["Neuron"]):
@@ -148,10 +156,10 @@ class Selection(_Held, Sequence["Neuron"]):
         return f"{name}[{','.join(map(str, numbers))}]"
 
     def __repr__(self) -> str:
-        return text(neurons_card(self))
+        return text(neurons_card(self.model, self.neurons))
 
     def page(self) -> Any:
-        return neurons_card(self)
+        return neurons_card(self.model, self.neurons)
 
 
 class Selections(Sequence[Selection]):

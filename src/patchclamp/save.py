@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -12,7 +12,8 @@ from .arrays import Array
 from .axes import Key
 from .edit import Edit
 from .errors import EditError, FileError
-from .files.safetensors import open_file, write
+from .files.keys import spans, within
+from .files.safetensors import SafetensorsFile, open_file, write
 from .model import LayerInfo, Model
 
 __all__ = ["LAYERS", "apply_delta", "save_delta", "save_network"]
@@ -26,7 +27,7 @@ def save_network(model: Model, path: str | PathLike[str]) -> None:
 
     The metadata also states each layer's kind, so that the file says what its arrays are.
     """
-    if model.keeper is None:
+    if model.runner is None:
         raise EditError(f"{model.source} is a file already", "edit it: net.edit(), edit.keep(path)")
     entries, ties = model.keeper.state()
     tensors = [(name, dtype, shape, chunks()) for name, dtype, shape, chunks in entries]
@@ -70,37 +71,29 @@ def save_delta(edit: Edit, path: str | PathLike[str]) -> None:
     keeper = edit.model.keeper
     tensors, places = [], []
     for number, (array, key, before) in enumerate(_merged(saved)):
-        data = keeper.raw(array.read(key))
+        data = keeper.raw(edit.ledger.now(array, key))
         tensors.append((f"{number}", array.dtype, tuple(before.shape), [data]))
         places.append({"array": array.path, "key": [_spell(index) for index in key]})
-    described = {"version": 1, "places": places, "before": _digests(edit.model, saved)}
-    write(path, tensors, {DELTA: json.dumps(described)})
+    entries, _ = keeper.state(saved)
+    digests = {name: _digest(dtype, shape, chunks()) for name, dtype, shape, chunks in entries}
+    write(path, tensors, {DELTA: json.dumps({"version": 1, "places": places, "before": digests})})
 
 
 def _merged(saved: Iterable[tuple[Array, Key, Any]]) -> list[tuple[Array, Key, Any]]:
-    """Each place once, however often it was written."""
-    found = {(array.path, str(key)): (array, key, before) for array, key, before in saved}
-    return list(found.values())
+    """Each place once: what lies within another place is saved with that one."""
+    found: list[tuple[Array, Key, Any]] = []
+    for array, key, before in saved:
+        mine = spans(array.shape, key)
+        alike = [(other, spans(array.shape, other[1])) for other in found if other[0].path == array.path]
+        if any(within(mine, theirs) for _, theirs in alike):
+            continue
+        covered = [id(other) for other, theirs in alike if within(theirs, mine)]
+        found = [other for other in found if id(other) not in covered] + [(array, key, before)]
+    return found
 
 
 def _spell(index: int | slice) -> int | list[int | None]:
     return index if isinstance(index, int) else [index.start, index.stop, index.step]
-
-
-def _digests(model: Model, saved: Iterable[tuple[Array, Key, Any]]) -> dict[str, str]:
-    """The SHA-256 of every array of the state; touched ones as they were before the edit."""
-    before: dict[str, Any] = {}
-    entries, _ = model.keeper.state()
-    names = {name for name, *_ in entries}
-    for array, key, value in reversed(list(saved)):
-        owner = next((path for path in (array.path, *array.tied) if path in names), array.path)
-        if owner not in before:
-            before[owner] = model.runner.copy(model.arrays[owner].read())
-        before[owner][key] = value
-    return {
-        name: _digest(dtype, shape, [model.keeper.raw(before[name])] if name in before else chunks())
-        for name, dtype, shape, chunks in entries
-    }
 
 
 def _digest(dtype: str, shape: tuple[int, ...], chunks: Iterable[Any]) -> str:
@@ -111,32 +104,87 @@ def _digest(dtype: str, shape: tuple[int, ...], chunks: Iterable[Any]) -> str:
 
 
 def apply_delta(edit: Edit, path: str | PathLike[str]) -> None:
-    """Apply a saved change within an edit. Raises EditError, before anything is touched, for any other model."""
+    """Apply a saved change within an edit. Before anything is touched: FileError for a bad file, EditError for any
+    other model."""
     with open_file(path) as file:
         described = _described(path, file.metadata)
         _compare(edit.model, described["before"], path)
-        plan = []
-        stored = {array.name: array for array in file.arrays}
-        for number, place in enumerate(described["places"]):
-            array, values = edit.model.arrays[place["array"]], stored[f"{number}"].read()
-            key = tuple(index if isinstance(index, int) else slice(*index) for index in place["key"])
-            plan.append((array, key, edit.model.keeper.from_raw(values.dtype, values.shape, values.data)))
+        plan = list(_plan(edit.model, described["places"], file))
+    ledger = edit.ledger
     for array, key, value in plan:
-        edit.ledger.check(array, key, value, f"the change in {path}")
-    for array, key, value in plan:
-        edit.ledger.change(array, key, "set", value)
+        ledger.check(array, key, "set", value, f"the change in {path}")
+    mark = ledger.mark()
+    try:
+        for array, key, value in plan:
+            ledger.change(array, key, "set", value)
+    except BaseException:
+        ledger.undo(mark)
+        raise
 
 
 def _described(path: str | PathLike[str], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What the file says of the change. It may come from anyone: nothing in it is believed before it is checked."""
     if DELTA not in metadata:
         raise FileError(path, "it holds a network, not a change", hint="a change is written by edit.save(path)")
     try:
-        found: dict[str, Any] = json.loads(metadata[DELTA])
-        found["before"].items()
-        [(place["array"], place["key"]) for place in found["places"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileError(path, "its description of the change cannot be read", place=DELTA) from error
+        found = json.loads(metadata[DELTA])
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, "it is not JSON") from error
+    if not isinstance(found, dict) or found.get("version") != 1:
+        raise _bad(path, "it is not of version 1")
+    before, places = found.get("before"), found.get("places")
+    if not isinstance(before, dict) or not all(isinstance(digest, str) for digest in before.values()):
+        raise _bad(path, "it does not say which network it is for")
+    if not isinstance(places, list) or not all(map(_is_place, places)):
+        raise _bad(path, "it does not say what it changes")
     return found
+
+
+def _is_place(place: Any) -> bool:
+    return (
+        isinstance(place, dict)
+        and isinstance(place.get("array"), str)
+        and isinstance(place.get("key"), list)
+        and all(map(_is_index, place["key"]))
+    )
+
+
+def _is_index(index: Any) -> bool:
+    if type(index) is int:
+        return index >= 0
+    if not isinstance(index, list) or len(index) != 3:
+        return False
+    return all(part is None or (type(part) is int and part >= 0) for part in index) and index[2] != 0
+
+
+def _bad(path: str | PathLike[str], reason: str) -> FileError:
+    return FileError(path, f"its description of the change cannot be used: {reason}", place=DELTA)
+
+
+def _plan(model: Model, places: list[Any], file: SafetensorsFile) -> Iterator[tuple[Array, Key, Any]]:
+    """Where each array of the file goes. FileError where it does not fit."""
+    stored = {array.name: array for array in file.arrays}
+    if len(stored) != len(places) or any(f"{number}" not in stored for number in range(len(places))):
+        raise _bad(file.path, f"it names {len(places)} places, the file holds {len(stored)} arrays")
+    for number, place in enumerate(places):
+        name, new = place["array"], stored[f"{number}"]
+        array = model.arrays.get(name)
+        if array is None:
+            raise _bad(file.path, f"the network has no array {name!r}")
+        key = tuple(index if isinstance(index, int) else slice(*index) for index in place["key"])
+        if len(key) > len(array.shape) or any(
+            isinstance(index, int) and index >= size for index, size in zip(key, array.shape, strict=False)
+        ):
+            raise _bad(file.path, f"{name} of shape {array.shape} has no place {place['key']}")
+        shape = tuple(
+            len(span)
+            for axis, span in enumerate(spans(array.shape, key))
+            if axis >= len(key) or isinstance(key[axis], slice)
+        )
+        if (new.dtype, new.shape) != (array.dtype, shape):
+            raise _bad(file.path, f"{name} takes {array.dtype} {shape} there, not {new.dtype} {new.shape}")
+        values = new.read()
+        yield array, key, model.keeper.from_raw(values.dtype, values.shape, values.data)
 
 
 def _compare(model: Model, before: Mapping[str, str], path: str | PathLike[str]) -> None:

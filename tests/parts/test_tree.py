@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from patchclamp.parts import Column, Grid, Grids, Heading, Page, Table
@@ -14,7 +12,7 @@ def square(side: int) -> Grid:
 
 def test_parts_are_frozen_and_compare_by_value() -> None:
     assert Page((Heading("a"),)) == Page((Heading("a"),))
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Heading("a").text = "b"  # type: ignore[misc]
 
 

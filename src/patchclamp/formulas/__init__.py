@@ -1,4 +1,4 @@
-"""The recompute formulas, one small function a family: NumPy in float64, independent of every framework's arithmetic."""
+"""The recompute formulas, one small function a family: NumPy in float64, independent of any framework's arithmetic."""
 
 from __future__ import annotations
 

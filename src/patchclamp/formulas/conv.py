@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,9 @@ def _index(
     """For each map axis an array (place, tap) of input indices."""
     places = [[place] for place in position] if position else [range(extent) for extent in extents]
     return [
-        np.array([geometry.taps(axis, size[axis], place) for place in places[axis]], dtype=np.intp)
+        np.array([geometry.taps(axis, size[axis], place) for place in places[axis]], dtype=np.intp).reshape(
+            len(places[axis]), geometry.kernel[axis]
+        )
         for axis in range(len(size))
     ]
 
@@ -55,7 +58,8 @@ def _sums(weight: Floats, x: Floats, index: list[Ints], groups: list[int]) -> tu
     for taps in itertools.product(*(range(places.shape[1]) for places in index)):
         reads = [places[:, tap] for places, tap in zip(index, taps, strict=True)]
         for rows, pattern, seen in _meeting(x, reads, groups, weight.shape[1]):
-            w = weight[(rows, slice(None), *(slice(tap, tap + 1) for tap in taps))].reshape(len(rows), -1)
+            at: tuple[Any, ...] = (..., *taps)
+            w = weight[at][rows]
             total[rows] += np.einsum(pattern, w, seen, optimize=True)
             magnitude[rows] += np.einsum(pattern, abs(w), abs(seen), optimize=True)
     return total, magnitude

@@ -17,7 +17,7 @@ def batch_norm(case: Case) -> Answer:
     x = case.floats()
     if case.config["training"] or "running_mean" not in case.arrays:
         axes = (0, *range(2, x.ndim))
-        return _normal(case, x, _statistics(x, axes))
+        return _stored(case, x, _statistics(x, axes))
     return _running(case, x)
 
 
@@ -27,7 +27,7 @@ def instance_norm(case: Case) -> Answer:
     if "running_mean" in case.arrays and not case.config["training"]:
         return _running(case, x)
     axes = tuple(range(x.ndim - len(case.extents), x.ndim))
-    return _normal(case, x, _statistics(x, axes))
+    return _stored(case, x, _statistics(x, axes))
 
 
 def group_norm(case: Case) -> Answer:
@@ -87,6 +87,14 @@ def _normal(case: Case, x: Floats, statistics: _Statistics) -> Answer:
     mean, var, count = statistics
     mean, var = (case.pick(np.broadcast_to(part, x.shape)) for part in (mean, var))
     return _scaled(case, case.pick(x), (mean, var, count))
+
+
+def _stored(case: Case, x: Floats, statistics: _Statistics) -> Answer:
+    """As `_normal`, where mean and 1 / sd are rounded to the type of the result before they are used."""
+    answer = _normal(case, x, statistics)
+    mean, var = (case.pick(np.broadcast_to(part, x.shape)) for part in statistics[:2])
+    slope = spread(case.arrays.get("weight", np.ones(len(case.coords))), mean) / np.sqrt(var + case.config["eps"])
+    return Answer(answer.values, answer.error, case.precision.result * abs(slope) * (abs(case.pick(x)) + 2 * abs(mean)))
 
 
 def _scaled(case: Case, x: Floats, statistics: _Statistics) -> Answer:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .case import Floats, Ints, Precision
 
 __all__ = ["Trace", "Weights", "run", "unroll"]
 
 Weights = Mapping[str, Floats]
-"""weight_ih (gate, unit, in), weight_hh (gate, unit, from), bias_ih and bias_hh (gate, unit), weight_hr (proj, unit)."""
+"""weight_ih (gate, unit, in), weight_hh (gate, unit, from), biases (gate, unit), weight_hr (proj, unit)."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class _Noisy:
     value: Floats
     var: Floats
 
-    def where(self, keep: Floats, other: _Noisy) -> _Noisy:
+    def where(self, keep: NDArray[np.bool_], other: _Noisy) -> _Noisy:
         return _Noisy(np.where(keep, self.value, other.value), np.where(keep, self.var, other.var))
 
     def __getitem__(self, gate: int) -> _Noisy:
@@ -137,9 +138,7 @@ def _ordered(values: Floats, order: Ints) -> Floats:
     return np.take_along_axis(values, order.reshape(*order.shape, *(1,) * (values.ndim - 2)), axis=1)
 
 
-def unroll(
-    weights: Weights, x: _Noisy, state: tuple[Floats, Floats], lengths: Ints, arithmetic: _Arithmetic
-) -> Trace:
+def unroll(weights: Weights, x: _Noisy, state: tuple[Floats, Floats], lengths: Ints, arithmetic: _Arithmetic) -> Trace:
     """One layer, one direction, over all steps of x (batch, step, in). Errors are standard deviations."""
     h, c = (_Noisy(part, np.zeros_like(part)) for part in state)
     none = np.zeros(weights["weight_ih"].shape[:2])

@@ -13,18 +13,15 @@ __all__ = ["TERMS"]
 
 
 def _linear(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
-    x = np.asarray(case.x, dtype=np.float64)
-    lead = spot[1:] if len(spot) == x.ndim else ()
-    return case.arrays["weight"][spot[0]], x[lead] if lead or x.ndim == 1 else x.reshape(-1, x.shape[-1])[0]
+    return case.arrays["weight"][spot[0]], case.floats()[(*spot[1:], *case.position)]
 
 
 def _conv(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
     """The patch (in, *k) that the filter reads at one place of one example."""
     weight = case.arrays["weight"][spot[0]]
     rank = weight.ndim - 1
-    x = np.asarray(case.x, dtype=np.float64)
-    batched = x.ndim == rank + 2
-    x = x[spot[1]] if batched else x
+    x = case.floats()
+    x = x if x.ndim == rank + 1 else x[spot[1]]
     at = case.position or spot[-rank:]
     group, fan = case.coords[spot[0]]["group"], len(weight)
     x = x[group * fan : (group + 1) * fan]

@@ -5,7 +5,8 @@ A kind is found by the exact class name, else by the names of its bases in metho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from ..axes import Line
 from ..errors import KindError, nearest
@@ -43,7 +44,7 @@ def register(
     *,
     like: str = "",
     sizes: Mapping[str, str] | None = None,
-    formula: str | None = None,
+    formula: str | Callable[[Any], Any] | None = None,
     **arrays: str,
 ) -> Kind:
     """Describe the arrays of your own layer class, one axis line each.
@@ -51,7 +52,8 @@ def register(
     target    the class, or its full name as text (`"my_package.layers.Scale"`)
     like      a catalogued kind to start from (`"torch.nn.Linear"`); lines given here replace its lines
     sizes     axis -> the attribute of the layer that states its length, for axes that no shape decides
-    formula   the family that recomputes it (`"linear"`); with `weight="neuron in"` or `"in neuron"` that is "linear"
+    formula   what recomputes it: the name of a family (`"linear"`), or a function that is given a
+              `patchclamp.formulas.Case` and answers an `Answer`; `weight="neuron in"` and `"in neuron"` imply "linear"
     arrays    array name -> axis line; axes called `neuron`, `group`, `head`, `expert` make a neuron
 
     Raises AxisError for a line that cannot be read, KindError for one without a neuron axis.
@@ -70,16 +72,14 @@ def register(
             f"no line of {name} has a neuron axis: {'; '.join(f'{k}: {v}' for k, v in lines.items()) or 'none given'}",
             'name the axis along which the neurons lie "neuron", as in weight="neuron in"',
         )
+    family, own = _formula(formula, base.family if base is not None else _family(lines))
     if base is not None:
-        row = replace(
-            base, name=name, arrays=lines, sizes={**base.sizes, **(sizes or {})}, family=formula or base.family
-        )
+        stated = {**base.sizes, **(sizes or {})}
+        row = replace(base, name=name, arrays=lines, sizes=stated, family=family, formula=own or base.formula)
     else:
-        family = _family(lines) if formula is None else formula
         neuron = tuple(axis for axis in ("expert", "head", "group", "neuron") if axis in names)
-        row = Kind(
-            name, family, lines, neuron=neuron, sizes=dict(sizes or {}), op="linear" if family == "linear" else ""
-        )
+        op = "linear" if family == "linear" else ""
+        row = Kind(name, family, lines, neuron=neuron, sizes=dict(sizes or {}), op=op, formula=own)
     _registered[name] = row
     return row
 
@@ -103,6 +103,16 @@ def _base(like: str) -> Kind | None:
     if base is None:
         raise KindError(f"no kind is called {like!r}", nearest(like, CATALOGUE))
     return base
+
+
+def _formula(given: str | Callable[[Any], Any] | None, usual: str) -> tuple[str, Callable[[Any], Any] | None]:
+    """The family and the function that a registration names. Raises KindError for a family that does not exist."""
+    if given is None or callable(given):
+        return usual, given
+    families = {row.family for row in CATALOGUE.values()}
+    if given and given not in families:
+        raise KindError(f"no formula is called {given!r}", nearest(given, sorted(families)))
+    return given, None
 
 
 def _family(lines: Mapping[str, str]) -> str:

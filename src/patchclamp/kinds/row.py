@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..frozen import dataclass, field
 
@@ -47,6 +48,7 @@ class Kind:
 
     name      the class, by its public path
     family    which formula recomputes it; "" if none does
+    formula   a formula of the user's own (`formulas.Case` -> `formulas.Answer`) instead of the family's
     arrays    array -> line, the main population; an array that a layer lacks is left out
     neuron    the axes that make a neuron, in the order of its number
     facets    axes that an address may fix but that are no part of a neuron's identity: a gate, a token
@@ -78,6 +80,7 @@ class Kind:
     suffix: str = ""
     places: tuple[Place, ...] = ()
     others: Mapping[str, Part] = field(default_factory=dict)
+    formula: Callable[[Any], Any] | None = None
 
     @property
     def title(self) -> str:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from .cells import raw, special
 from .tree import Fields, Grid, Grids, Heading, Page, Row, Table, Text
 
-__all__ = ["records", "to_csv", "to_json"]
+__all__ = ["dumps", "line", "records", "to_csv", "to_json"]
 
 
 def records(page: Page) -> list[dict[str, object]]:
@@ -52,9 +52,9 @@ def to_json(page: Page) -> str:
     """
     data = [part for part in page.parts if not isinstance(part, (Heading, Text))]
     if len(data) == 1 and isinstance(data[0], Table):
-        lines = ",\n  ".join(_dump(record) for record in records(page))
+        lines = ",\n  ".join(dumps(record) for record in records(page))
         return f"[\n  {lines}\n]" if lines else "[]"
-    return json.dumps(_strict(_whole(page)), allow_nan=False, indent=2)
+    return dumps(_whole(page), indent=2)
 
 
 def to_csv(page: Page, delimiter: str = ",") -> str:
@@ -124,11 +124,28 @@ def _strict(value: object) -> object:
         return special(value) or value
     if isinstance(value, dict):
         return {key: _strict(item) for key, item in value.items()}
-    return [_strict(item) for item in value] if isinstance(value, list) else value
+    return [_strict(item) for item in value] if isinstance(value, (list, tuple)) else raw(value)
 
 
-def _dump(value: object) -> str:
-    return json.dumps(_strict(value), allow_nan=False)
+def dumps(value: object, indent: int | None = None) -> str:
+    """Plain data as JSON text; NaN and the infinities are the strings of `special`.
+
+    >>> dumps({"values": [0.5, float("nan")]})
+    '{"values": [0.5, "NaN"]}'
+    """
+    try:
+        return json.dumps(value, allow_nan=False, indent=indent)
+    except (ValueError, TypeError):  # rare, and looking for them in every number is slow
+        return json.dumps(_strict(value), allow_nan=False, indent=indent)
+
+
+def line(cells: Iterable[object], delimiter: str = ",") -> str:
+    """One line of CSV, ended.
+
+    >>> line(["a,b", (1, 2), None, True], ";")
+    'a,b;[1, 2];;true\\n'
+    """
+    return _csv_line([_csv_cell(raw(value)) for value in cells], delimiter)
 
 
 def _csv_cell(value: object) -> str:
@@ -136,7 +153,7 @@ def _csv_cell(value: object) -> str:
         return value or ""
     if isinstance(value, float):
         return special(value) or repr(value)
-    return _dump(value)
+    return dumps(value)
 
 
 def _csv_line(cells: list[str], delimiter: str) -> str:

@@ -11,6 +11,7 @@ from .tree import Grid
 __all__ = ["scale_words", "svg"]
 
 FOLD = 64  # columns in one band; a longer row goes on below
+TITLED = 1024  # cells of a grid, up to which each says its index and value when pointed at
 BLUE, RED = "rgb(31,119,220)", "rgb(214,39,40)"
 NAN, ABOVE, BELOW = "rgb(240,200,0)", "rgb(200,0,200)", "rgb(0,160,120)"
 
@@ -29,7 +30,7 @@ def svg(grid: Grid, scale: Span) -> str:
     bands = -(-columns // FOLD)
     wide, high = min(columns, FOLD) * side, (bands * (rows + 1) - 1) * side
     rects = "".join(
-        _rect(f"[{r}, {c}]", float(value), _place(r, c, rows, side), scale)
+        _rect(f"[{r}, {c}]" if rows * columns <= TITLED else "", float(value), _place(r, c, rows, side), scale)
         for r, row in enumerate(grid.values)
         for c, value in enumerate(row)
     )
@@ -57,7 +58,8 @@ def _place(row: int, column: int, rows: int, side: int) -> str:
 
 
 def _rect(index: str, value: float, place: str, scale: Span) -> str:
-    return f"<rect {place} {_fill(value, scale.scale)}><title>{index} = {cell(value)}</title></rect>\n"
+    title = f"<title>{index} = {cell(value)}</title>" if index else ""
+    return f"<rect {place} {_fill(value, scale.scale)}>{title}</rect>\n"
 
 
 def _fill(value: float, end: float) -> str:

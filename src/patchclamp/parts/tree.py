@@ -26,7 +26,7 @@ __all__ = [
 
 MAX_CELLS = 4096  # a grid with more cells is described, not drawn
 MAX_GRIDS = 32  # of several grids side by side
-MAX_TOTAL = 4 * MAX_CELLS  # cells drawn in one row of grids
+MAX_TOTAL = MAX_CELLS  # cells drawn in one row of grids
 
 Row = tuple[object, ...]
 

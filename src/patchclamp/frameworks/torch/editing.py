@@ -14,7 +14,8 @@ import torch
 from ...arrays import Array
 from ...axes import Key
 from ...errors import EditError, KindError
-from .storage import Slot, surely, why_not_writable, writable
+from .storage import Slot, why_not_writable, writable
+from .unchanged import surely
 
 __all__ = ["TorchLedger"]
 
@@ -57,7 +58,7 @@ class TorchLedger:
         slot = array.storage
         assert isinstance(slot, Slot)
         view = writable(slot, array.role, what)[key]
-        if value is None:
+        if verb in ("zero", "freeze"):
             return
         given = _values(value, what)
         if verb == "scale" and given.dim():
@@ -73,7 +74,7 @@ class TorchLedger:
     def change(self, array: Array, key: Key, verb: str, value: Any) -> None:
         slot = array.storage
         assert isinstance(slot, Slot)
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.no_grad():
             whole = slot.tensor().detach()
             view = whole[key]
             self.records.append(_Saved(array, key, whole, view.clone(), next(_clock)))
@@ -97,7 +98,7 @@ class TorchLedger:
     def _undo(self, mark: int, failed: list[Exception]) -> None:
         while len(self.records) > mark:
             try:
-                _put_back(self.records[-1], self)
+                _put_back(self.records[-1])
             except Exception as error:
                 failed.append(error)
             self.records.pop()
@@ -130,17 +131,17 @@ def _compute(view: torch.Tensor, verb: str, given: torch.Tensor) -> None:
         view.copy_(wide)
 
 
-def _put_back(record: _Saved, owner: TorchLedger) -> None:
-    with torch.inference_mode(False), torch.no_grad():
-        _restore(record.view(), record, owner)
+def _put_back(record: _Saved) -> None:
+    with torch.no_grad():
+        _restore(record.view(), record)
         moved = record.moved()
         if moved is not None:
-            _restore(moved, record, owner)
+            _restore(moved, record)
 
 
-def _restore(view: torch.Tensor, record: _Saved, owner: TorchLedger) -> None:
+def _restore(view: torch.Tensor, record: _Saved) -> None:
     """Restore one view. Where a younger edit still holds some of its elements, that edit inherits the old bytes."""
-    younger = [other for other in _younger(record, owner) if _near(view, other.view())]
+    younger = [other for other in _younger(record) if _near(view, other.view())]
     if not younger:
         view.copy_(record.before)
         return
@@ -157,9 +158,9 @@ def _restore(view: torch.Tensor, record: _Saved, owner: TorchLedger) -> None:
     view.copy_(_unflat(now, view))
 
 
-def _younger(record: _Saved, owner: TorchLedger) -> list[_Saved]:
-    """What other open edits saved later, the oldest first."""
-    found = (other for ledger in _open if ledger is not owner for other in ledger.records if other.time > record.time)
+def _younger(record: _Saved) -> list[_Saved]:
+    """What other open edits saved later, the oldest first. (Of its own edit, what is later is back already.)"""
+    found = (other for ledger in _open for other in ledger.records if other.time > record.time)
     return sorted(found, key=lambda other: other.time)
 
 

@@ -12,7 +12,7 @@ from ...axes import Key
 from ...errors import EditError
 from .editing import TorchLedger
 from .freezing import Frozen
-from .storage import dtype_name
+from .storage import Slot, dtype_name
 from .untying import Untied, untie
 
 __all__ = ["TorchKeeper"]
@@ -34,27 +34,31 @@ class TorchKeeper:
     def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Frozen:
         return Frozen(regions)
 
-    def untie(self, layer: str, extents: tuple[int, ...]) -> Untied:
+    def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None] = lambda: None) -> Untied:
         modules = dict(self.model.named_modules(remove_duplicate=False))
-        return untie(modules[layer], layer, extents)
+        return untie(modules[layer], layer, extents, changed)
 
-    def state(self) -> tuple[Sequence[Entry], Mapping[str, str]]:
+    def state(
+        self, saved: Sequence[tuple[Array, Key, torch.Tensor]] = ()
+    ) -> tuple[Sequence[Entry], Mapping[str, str]]:
         """Everything in the state_dict as (name, dtype, shape, chunks of bytes), and the names that are ties of another.
 
-        Raises EditError for what is no plain array: meta tensors, extra state of other types.
+        With what an edit has `saved`, the numbers are those from before it. Raises EditError for what is no plain
+        array: meta tensors, extra state of other types.
         """
+        before = _before(saved)
         entries: list[Entry] = []
         first: dict[tuple[Any, ...], str] = {}
         ties: dict[str, str] = {}
         for name, value in self.model.state_dict().items():
-            if not isinstance(value, torch.Tensor) or value.is_meta or value.layout != torch.strided:
-                what = "has no numbers" if isinstance(value, torch.Tensor) else f"is a {type(value).__name__}"
-                raise EditError(f"{name} {what}, so it cannot be saved", "nothing was written")
-            identity = (value.device, value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
-            if value.numel() and first.setdefault(identity, name) != name:
-                ties[name] = first[identity]
+            _refuse(name, value)
+            same = (value.device, value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
+            if value.numel() and first.setdefault(same, name) != name:
+                ties[name] = first[same]
                 continue
-            entries.append((name, dtype_name(value.dtype), tuple(value.shape), _chunker(value)))
+            memory = before.get(value.untyped_storage().data_ptr()) if value.numel() else None
+            shown = value if memory is None else _view(memory, value)
+            entries.append((name, dtype_name(value.dtype), tuple(value.shape), _chunker(shown)))
         return entries, ties
 
     def raw(self, value: torch.Tensor) -> bytes:
@@ -63,8 +67,42 @@ class TorchKeeper:
 
     def from_raw(self, dtype: str, shape: tuple[int, ...], data: bytes) -> torch.Tensor:
         if not data:
-            return torch.empty(shape, dtype=getattr(torch, dtype))
+            return torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
         return torch.frombuffer(bytearray(data), dtype=getattr(torch, dtype)).reshape(shape)
+
+
+def _refuse(name: str, value: Any) -> None:
+    if not isinstance(value, torch.Tensor):
+        reason = f"is a {type(value).__name__}"
+    elif type(value) not in (torch.Tensor, torch.nn.Parameter):
+        reason = f"is a {type(value).__name__}, whose memory may not be plain numbers"
+    elif value.is_meta:
+        reason = "has no numbers"
+    elif value.layout != torch.strided or value.is_quantized:
+        reason = f"is stored as {value.layout}{', quantised' if value.is_quantized else ''}"
+    else:
+        return
+    raise EditError(f"{name} {reason}, so it cannot be saved", "nothing was written")
+
+
+def _before(saved: Sequence[tuple[Array, Key, torch.Tensor]]) -> dict[int, torch.Tensor]:
+    """Copies of the memory that an edit wrote to, as it was; by where the memory itself is."""
+    copies: dict[int, torch.Tensor] = {}
+    for array, key, value in reversed(saved):
+        assert isinstance(array.storage, Slot)
+        now = array.storage.tensor().detach()
+        place = now.untyped_storage().data_ptr()
+        if place not in copies:
+            memory: Any = now.untyped_storage()
+            copies[place] = torch.empty(0, dtype=torch.uint8, device=now.device).set_(memory.clone())
+        _view(copies[place], now)[key].copy_(value)
+    return copies
+
+
+def _view(memory: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The same view as `like`, of other memory."""
+    empty = torch.empty(0, dtype=like.dtype, device=like.device)
+    return empty.set_(memory.untyped_storage(), like.storage_offset(), like.shape, like.stride())
 
 
 def _chunker(value: torch.Tensor) -> Callable[[], Iterator[memoryview]]:
@@ -78,4 +116,5 @@ def _chunks(value: torch.Tensor) -> Iterator[memoryview]:
         return
     flat = flat.view(torch.uint8)
     for start in range(0, len(flat), _CHUNK):
-        yield memoryview(flat[start : start + _CHUNK].cpu().numpy())
+        numbers: Any = flat[start : start + _CHUNK].cpu().numpy()
+        yield memoryview(numbers)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 from ...arrays import Array
 from ...errors import OpenError
@@ -15,8 +16,12 @@ from ...model import LayerInfo, Model, describe
 from .keeping import TorchKeeper
 from .runner import TorchRunner
 from .storage import Slot, dtype_name
+from .untying import START
 
 __all__ = ["handles", "open_model"]
+
+Held = tuple[Slot, str, torch.Tensor]
+"""An array of a module: where it is, its role, the tensor itself."""
 
 
 def handles(thing: object) -> bool:
@@ -29,38 +34,69 @@ def open_model(module: torch.nn.Module, source: str = "") -> Model:
 
     Raises OpenError for a module with lazy parameters: they have no shape before the first forward.
     """
-    modules = dict(module.named_modules(remove_duplicate=False))
-    ties = _ties(modules)
-    layers = {name: _layer(name, part, ties) for name, part in modules.items() if not _is_parametrization(part)}
+    modules = dict(_modules(module))
+    held = {name: tuple(_slots(name, part)) for name, part in modules.items()}
+    ties = _ties(held.values())
+    layers = {name: _layer(name, part, held[name], ties) for name, part in modules.items()}
     return Model(source or type(module).__name__, "torch", layers, TorchRunner(module), TorchKeeper(module))
 
 
-def _is_parametrization(module: torch.nn.Module) -> bool:
-    """The bookkeeping of torch.nn.utils.parametrize: its arrays are listed with the layer they stand behind."""
-    return isinstance(module, torch.nn.utils.parametrize.ParametrizationList)
+def _modules(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
+    """Every module under each of its names, without the bookkeeping of torch.nn.utils.parametrize: the layer that it
+    stands behind lists its arrays."""
+    hidden: list[str] = []
+    for name, part in module.named_modules(remove_duplicate=False):
+        if hidden and name.startswith(tuple(hidden)):
+            continue
+        if is_parametrized(part):
+            hidden.append(f"{name}.parametrizations" if name else "parametrizations")
+        yield name, part
 
 
-def _slots(name: str, module: torch.nn.Module) -> Iterator[tuple[Slot, str, torch.Tensor]]:
-    """Every array that a module itself holds, with its role."""
+def _slots(name: str, module: torch.nn.Module) -> Iterator[Held]:
+    """Every array that a module itself holds: what is computed first, then what is stored."""
     prefix = f"{name}." if name else ""
-    hidden = getattr(module, "parametrizations", {}) if torch.nn.utils.parametrize.is_parametrized(module) else {}
-    for key in hidden:
-        value = getattr(module, key)
-        yield Slot(module, key, prefix + key, tuple(value.shape)), "computed", value
-    for key, value in module._parameters.items():
+    for key in _computed(module):
+        # The shape is asked for through a slot, which keeps spectral_norm from turning its vectors when it is read.
+        found = Slot(module, key, prefix + key, ())._computed()
+        if found is not None:
+            yield Slot(module, key, prefix + key, tuple(found.shape)), "computed", found
+    stored: Iterable[tuple[str, Any, str]] = (
+        *((key, value, "parameter") for key, value in module._parameters.items()),
+        *((key, value, "buffer") for key, value in module._buffers.items() if key != START),
+    )
+    for key, value, role in stored:
         if value is not None:
-            yield Slot(module, key, prefix + key, _shape(prefix + key, value)), "parameter", value
-    for key, value in module._buffers.items():
-        if value is not None:
-            yield Slot(module, key, prefix + key, _shape(prefix + key, value)), "buffer", value
-    if "weight" not in module._parameters and isinstance(value := module.__dict__.get("weight"), torch.Tensor):
-        yield Slot(module, "weight", prefix + "weight", tuple(value.shape)), "computed", value
-    for key, stack in hidden.items():
-        inner = f"parametrizations.{key}"
-        for deep, value in stack.named_parameters():
-            owner = stack.get_submodule(deep.rpartition(".")[0])
-            slot = Slot(owner, deep.rpartition(".")[2], f"{prefix}{inner}.{deep}", tuple(value.shape))
-            yield slot, "parameter", value
+            yield Slot(module, key, prefix + key, _shape(prefix + key, value)), role, value
+    if is_parametrized(module):
+        yield from _behind(prefix, module)
+
+
+def _computed(module: torch.nn.Module) -> list[str]:
+    """The names of arrays that are made from others whenever the layer runs.
+
+    torch.nn.utils.parametrize makes a property; the older weight_norm, spectral_norm and pruning make a plain attribute
+    `x` from the parameter `x_orig`, or from `x_g` and `x_v`.
+    """
+    stored = module._parameters
+    found = list(module.parametrizations) if is_parametrized(module) else []  # type: ignore[arg-type]
+    for key, value in module.__dict__.items():
+        behind = f"{key}_orig" in stored or (f"{key}_g" in stored and f"{key}_v" in stored)
+        if isinstance(value, torch.Tensor) and behind:
+            found.append(key)
+    return found
+
+
+def _behind(prefix: str, module: torch.nn.Module) -> Iterator[Held]:
+    """What torch.nn.utils.parametrize computes the arrays of a layer from."""
+    stacks: Any = module.parametrizations
+    for key, stack in stacks.items():
+        parameters = ((deep, value, "parameter") for deep, value in stack.named_parameters())
+        buffers = ((deep, value, "buffer") for deep, value in stack.named_buffers())
+        for deep, value, role in (*parameters, *buffers):
+            owner, _, leaf = deep.rpartition(".")
+            path = f"{prefix}parametrizations.{key}.{deep}"
+            yield Slot(stack.get_submodule(owner), leaf, path, _shape(path, value)), role, value
 
 
 def _shape(path: str, value: torch.Tensor) -> tuple[int, ...]:
@@ -69,45 +105,48 @@ def _shape(path: str, value: torch.Tensor) -> tuple[int, ...]:
     return tuple(value.shape)
 
 
-def _identity(value: torch.Tensor) -> tuple[Any, ...] | None:
+def identity(value: torch.Tensor) -> tuple[Any, ...]:
     """What two names of one array share: the same memory seen in the same way."""
-    if value.is_meta or value.layout != torch.strided or value.numel() == 0:
+    if type(value) not in (torch.Tensor, torch.nn.Parameter) or value.is_meta or value.layout != torch.strided:
+        return ("object", id(value))
+    if value.numel() == 0:
         return ("object", id(value))
     return (value.device, value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
 
 
-def _ties(modules: dict[str, torch.nn.Module]) -> dict[tuple[Any, ...], list[str]]:
+def _ties(held: Iterable[Sequence[Held]]) -> Mapping[tuple[Any, ...], list[str]]:
     groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-    for name, module in modules.items():
-        if _is_parametrization(module):
-            continue
-        for slot, role, value in _slots(name, module):
-            if role != "computed" and (identity := _identity(value)) and slot.path not in groups[identity]:
-                groups[identity].append(slot.path)
+    for slots in held:
+        for slot, role, value in slots:
+            if role != "computed" and slot.path not in groups[identity(value)]:
+                groups[identity(value)].append(slot.path)
     return groups
 
 
-def _layer(name: str, module: torch.nn.Module, ties: dict[tuple[Any, ...], list[str]]) -> LayerInfo:
+def _layer(
+    name: str, module: torch.nn.Module, held: Sequence[Held], ties: Mapping[tuple[Any, ...], list[str]]
+) -> LayerInfo:
     prefix = f"{name}." if name else ""
-    arrays = tuple(
-        Array(
-            slot.path.removeprefix(prefix),
-            slot.path,
-            slot.shape,
-            dtype_name(value.dtype),
-            slot,
-            role,
-            tuple(path for path in ties.get(_identity(value) or (), ()) if path != slot.path)
-            if role != "computed"
-            else (),
-            role == "parameter" and value.requires_grad,
-        )
-        for slot, role, value in _slots(name, module)
-    )
+    arrays = tuple(_array(prefix, one, ties) for one in held)
     kind = find(map(class_name, type(module).__mro__))
     known = "stated" if kind else "unknown" if arrays else ""
     layer = LayerInfo(name, class_name(type(module)), kind, known, arrays)
     return describe(layer, lambda path: _attribute(module, path))
+
+
+def _array(prefix: str, held: Held, ties: Mapping[tuple[Any, ...], list[str]]) -> Array:
+    slot, role, value = held
+    same = () if role == "computed" else ties[identity(value)]
+    return Array(
+        name=slot.path.removeprefix(prefix),
+        path=slot.path,
+        shape=slot.shape,
+        dtype=dtype_name(value.dtype),
+        storage=slot,
+        role=role,
+        tied=tuple(path for path in same if path != slot.path),
+        trainable=role == "parameter" and value.requires_grad,
+    )
 
 
 def _attribute(module: torch.nn.Module, path: str) -> Any:

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ...axes import Key
 from ...errors import PatchclampError, RunError
+from ...formulas import Precision
 from ...geometry import NOTHING
 from ...kinds import class_name, find
 from ...model import Probe
@@ -92,15 +93,15 @@ class TorchRunner:
         """NumPy values as a tensor of the template's type and device."""
         return torch.as_tensor(values).to(device=template.device, dtype=template.dtype)
 
-    def precision(self, value: Any) -> tuple[float, str]:
-        """The unit roundoff that arithmetic on such a tensor has, and why."""
-        if value.device.type == "cuda" and value.dtype == torch.float32:
-            if torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32:
-                return 2.0**-11, "TF32 is allowed on this device"
-        if value.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
-            return 2.0**-8, "float32 matmul precision is set to medium"
-        roundoff = torch.finfo(value.dtype).eps / 2 if value.is_floating_point() else 0.0
-        return roundoff, f"arithmetic in {str(value.dtype).removeprefix('torch.')}"
+    def precision(self, entered: Sequence[torch.Tensor], left: torch.Tensor) -> Precision:
+        """How exact the arithmetic is that makes `left` from `entered`."""
+        result = _roundoff(left.dtype)
+        gathered = max(min(result, 2.0**-24), 2.0**-53)
+        product, why = _shortened(left)
+        if any(_roundoff(item.dtype) < result for item in entered if item.is_floating_point()):
+            product, why = max(product, 2 * result), "inputs or weights are rounded to the type of the result first"
+        name = str(left.dtype).removeprefix("torch.")
+        return Precision(result, gathered, product, f"{name}; {why}" if why else name)
 
     def _call(self, x: Any) -> None:
         try:
@@ -123,6 +124,40 @@ class TorchRunner:
             f"the network raised {type(error).__name__}{at} on an input of {_describe(x)}: {said}",
             "check the input's shape and type; the network is as it was before the call",
         )
+
+
+def _roundoff(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).eps / 2 if dtype.is_floating_point or dtype.is_complex else 0.0
+
+
+_CUDA = ("", "cuda.matmul", "cudnn", "cudnn.conv", "cudnn.rnn")
+_HOST = ("", "mkldnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+
+
+def _backend(path: str) -> Any:
+    """A settings object of torch.backends; None in a version of torch that lacks it."""
+    found: Any = torch.backends
+    for part in filter(None, path.split(".")):
+        found = getattr(found, part, None)
+    return found
+
+
+def _shortened(left: torch.Tensor) -> tuple[float, str]:
+    """How far float32 factors are rounded before they are multiplied, where the settings allow it."""
+    if left.dtype in (torch.float16, torch.bfloat16) and left.device.type == "cuda":
+        return _roundoff(left.dtype), "sums may be split and their parts rounded"
+    if left.dtype != torch.float32:
+        return 0.0, ""
+    paths = _CUDA if left.device.type == "cuda" else _HOST
+    allowed = {getattr(_backend(path), "fp32_precision", "none") for path in paths}
+    if left.device.type == "cuda" and not hasattr(torch.backends, "fp32_precision"):  # before torch 2.9
+        tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+        allowed.add("tf32" if tf32 else "none")
+    if "bf16" in allowed:
+        return 2 * _roundoff(torch.bfloat16), "bfloat16 is allowed in float32 products"
+    if "tf32" in allowed:
+        return 2.0**-10, "TF32 is allowed in float32 products"
+    return 0.0, ""
 
 
 def _tensor(x: Any) -> Any:

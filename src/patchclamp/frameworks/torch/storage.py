@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,25 +10,12 @@ from ...axes import Key
 from ...errors import EditError, KindError
 from .unchanged import unchanged
 
-__all__ = ["Slot", "dtype_name", "surely", "why_not_writable", "writable"]
+__all__ = ["Slot", "dtype_name", "why_not_writable", "writable"]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
     """`torch.float32` as `float32`."""
     return str(dtype).removeprefix("torch.")
-
-
-def surely(action: Callable[[], None]) -> None:
-    """Do what must not be left half done. It may be done twice: an interrupt starts it again, and is raised at the end."""
-    interrupted: KeyboardInterrupt | None = None
-    while True:
-        try:
-            action()
-            break
-        except KeyboardInterrupt as error:
-            interrupted = error
-    if interrupted is not None:
-        raise interrupted
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
 """See the functional call inside a layer whose class has a forward of its own.
 
 A subclass of Conv2d may pad its input itself, or hand conv2d a weight that it computes. What enters the module is then
-not what the filter reads. The call that uses the weight is watched instead: its input, stride and padding are the facts.
+not what the filter reads. The call that uses the weight is watched instead: its input, stride and padding count.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class OpWatch(TorchFunctionMode):
     def start(self, inputs: dict[str, Any], config: dict[str, Any], probe: Probe) -> None:
         self.waiting = (inputs, config, probe)
         self.active = True
-        self.__enter__()
+        self.__enter__()  # type: ignore[no-untyped-call]
 
     def stop(self) -> None:
         """The module has finished: what was not seen at the call is given as it entered the module."""
@@ -60,7 +60,7 @@ class OpWatch(TorchFunctionMode):
     def close(self) -> None:
         if self.active:
             self.active = False
-            self.__exit__(None, None, None)
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -1,0 +1,170 @@
+"""`patchclamp edit`: change weights, in a file or of a live network."""
+
+from __future__ import annotations
+
+import math
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from ..frozen import dataclass
+from ..parts.tree import Column, Page, Table
+from .models import Opened, open_model
+from .outcome import Exit, Usage
+from .output import Output
+from .values import value
+
+EXAMPLES = """\
+examples:
+  patchclamp edit model.safetensors "fc1[3]" --zero --dry-run
+  patchclamp edit model.safetensors "fc1[3]" --scale 0.5 --out half.safetensors
+  patchclamp edit model.safetensors "conv1[3]" --set weight=@sobel.json --set bias=0
+  patchclamp edit models:make "fc1[3]" --add bias=0.1 --delta change.safetensors
+
+A file is replaced as a whole or not at all: in its own place, or as --out. The change of a live network ends with the
+command, so it needs --out (the whole state) or --delta (the change alone, which applies to that very network).
+@FILE is .json, .npy or .csv (numbers without a header). Printed is what changed, with the Euclidean norm before and
+after.
+"""
+
+VERBS = ("zero", "scale", "set", "add")
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("address", metavar="ADDRESS", help='a neuron or several: "conv1[3]", fc1:3, "conv*[*]"')
+    parser.add_argument("--zero", action="store_true", default=None, help="set weights and bias to zero")
+    parser.add_argument("--scale", type=float, metavar="K", help="multiply weights and bias by a number")
+    parser.add_argument("--set", action="append", metavar="ARRAY=VALUE", help="write an array: a number, or @FILE")
+    parser.add_argument("--add", action="append", metavar="ARRAY=VALUE", help="add to an array: a number, or @FILE")
+    parser.add_argument("--out", metavar="FILE", help="write the whole network there, and leave MODEL as it is")
+    parser.add_argument("--delta", metavar="FILE", help="write the change alone there")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """What an edit did to one array: how many numbers it wrote, how many differ now, and the norm of those places."""
+
+    array: str
+    written: int
+    different: int
+    before: float
+    after: float
+
+
+def run(options: Namespace, out: Output) -> int:
+    verb = _verb(options)
+    given = (
+        {name: _given(text) for name, text in (_named(text) for text in getattr(options, verb))}
+        if verb in ("set", "add")
+        else {}
+    )
+    opened = open_model(options.model)
+    if opened.live and not (options.out or options.delta or options.dry_run):
+        raise Usage("edit: the change of a live network ends with this command", "--out FILE or --delta FILE keeps it")
+    network = opened.network
+    with network.edit() as edit:
+        change = edit[options.address]
+        _change(change, verb, options.scale, given)
+        changed = list(_changes(edit.ledger))
+        tied = change.tied
+        if not options.dry_run:
+            _keep(opened, network, edit, options)
+    _write(changed, options, out)
+    for path in tied:
+        print(f"the same memory is {path}: it changes too", file=sys.stderr)
+    print(_said(opened, options), file=sys.stderr)
+    return Exit.OK
+
+
+def _verb(options: Namespace) -> str:
+    verbs = [verb for verb in VERBS if getattr(options, verb) is not None]
+    if len(verbs) != 1:
+        found = " and ".join(f"--{verb}" for verb in verbs) or "none"
+        raise Usage(
+            f"edit: one change at a time, found {found}", "--zero, --scale K, --set ARRAY=VALUE or --add ARRAY=VALUE"
+        )
+    return verbs[0]
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, given = text.partition("=")
+    if not (name and equals and given):
+        raise Usage(f"edit: {text!r} names no array and value", "ARRAY=VALUE, as in weight=0.5 or bias=@values.json")
+    return name, given
+
+
+def _given(text: str) -> Any:
+    try:
+        return value(text)
+    except ValueError as error:
+        raise Usage(f"edit: {text!r} is no number", "a number, or @FILE (.json, .npy, .csv)") from error
+
+
+def _change(change: Any, verb: str, factor: float | None, given: dict[str, Any]) -> None:
+    if verb == "zero":
+        change.zero()
+    elif verb == "scale":
+        change.scale(factor)
+    elif verb == "set":
+        change.set(**given)
+    else:
+        change.add(**given)
+
+
+def _changes(ledger: Any) -> Iterator[_Changed]:
+    places: dict[str, list[tuple[list[Any], list[Any]]]] = {}
+    for array, key, before in ledger.saved():
+        pair = list(_flat(before.tolist())), list(_flat(ledger.now(array, key).tolist()))
+        places.setdefault(array.path, []).append(pair)
+    for path, pairs in places.items():
+        before, after = ([number for pair in pairs for number in pair[side]] for side in (0, 1))
+        different = sum(repr(a) != repr(b) for a, b in zip(before, after, strict=True))
+        yield _Changed(path, len(before), different, _norm(before), _norm(after))
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    if isinstance(values, list):
+        for item in values:
+            yield from _flat(item)
+    else:
+        yield values
+
+
+def _norm(numbers: list[Any]) -> float:
+    return math.sqrt(sum(abs(number) ** 2 for number in numbers))
+
+
+def _keep(opened: Opened, network: Any, edit: Any, options: Namespace) -> None:
+    if options.delta:
+        edit.save(options.delta)
+    if opened.live and options.out:
+        network.save(options.out)
+    elif not opened.live and (options.out or not options.delta):
+        edit.keep(options.out)
+
+
+def _said(opened: Opened, options: Namespace) -> str:
+    if options.dry_run:
+        return f"nothing was written: this was a dry run on {options.model}"
+    written = [path for path in (options.out, options.delta) if path]
+    return f"written: {', '.join(written)}; {options.model} is as it was" if written else f"written: {options.model}"
+
+
+def _write(changed: list[_Changed], options: Namespace, out: Output) -> None:
+    if out.format == "json":
+        rows = [{name: getattr(row, name) for name in row.__match_args__} for row in changed]
+        written = None if options.dry_run else options.out or (None if options.delta else options.model)
+        found = {"address": options.address, "dry_run": options.dry_run, "out": written}
+        out.json({**found, "delta": None if options.dry_run else options.delta, "changes": rows})
+        return
+    columns = (
+        Column("array"),
+        Column("numbers", "right"),
+        Column("changed", "right"),
+        Column("|before|"),
+        Column("|after|"),
+    )
+    rows_ = tuple((row.array, row.written, row.different, row.before, row.after) for row in changed)
+    out.page(Page((Table(columns, rows_),)))

@@ -1,0 +1,183 @@
+"""All the numbers of layers and neurons, as JSON and as lines of cells, written as they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+from ..address import Address
+from ..arrays import Array
+from ..count import fan_in
+from ..frozen import dataclass, replace
+from ..model import LayerInfo, Model, Neurons
+from ..parts.cells import special
+from ..parts.data import dumps, line
+from ..read import address_text, held
+
+__all__ = ["csv_text", "json_text"]
+
+Target = LayerInfo | Neurons
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers of one array, or of a neuron's part of it."""
+
+    address: str
+    name: str
+    array: Array
+    key: tuple[int | slice, ...]
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+
+    def blocks(self) -> Iterator[Any]:
+        """Nested lists: the whole where it has at most one axis, else one entry of the first axis at a time."""
+        if len(self.shape) < 2:
+            yield self.array.read(self.key).tolist()
+            return
+        place = next((i for i, index in enumerate(self.key) if isinstance(index, slice)), len(self.key))
+        chosen = self.key[place] if place < len(self.key) else slice(None)
+        assert isinstance(chosen, slice)
+        for index in range(*chosen.indices(self.array.shape[place])):
+            yield self.array.read((*self.key[:place], index, *self.key[place + 1 :])).tolist()
+
+
+def json_text(model: Model, targets: Sequence[Target]) -> Iterator[str]:
+    """One object for one target, a list for several (a glob)."""
+    yield "[" if len(targets) != 1 else ""
+    for place, target in enumerate(targets):
+        yield ",\n" if place else ""
+        yield from _layer_json(model, target) if isinstance(target, LayerInfo) else _neurons_json(model, target)
+    yield "]\n" if len(targets) != 1 else "\n"
+
+
+def _layer_json(model: Model, layer: LayerInfo) -> Iterator[str]:
+    cells = layer.main
+    stated = {
+        "address": model.addresses.text(Address(layer.name)),
+        **_kind(layer),
+        "neurons": len(cells) if cells is not None else None,
+        "fan_in": fan_in(cells, 0, {}) if cells is not None and len(cells) else None,
+    }
+    yield from _object(stated, list(_layer_numbers(model, layer)))
+
+
+def _neurons_json(model: Model, neurons: Neurons) -> Iterator[str]:
+    if neurons.single:
+        stated = {"address": address_text(model, neurons), **_kind(neurons.layer), **_number(neurons)}
+        yield from _object(stated, list(_neuron_numbers(model, neurons)))
+        return
+    stated = {"address": address_text(model, neurons), **_kind(neurons.layer)}
+    yield f'{dumps(stated)[:-1]}, "neurons": ['
+    for place, one in enumerate(_each(neurons)):
+        yield ",\n  " if place else "\n  "
+        yield from _object({"address": address_text(model, one), **_number(one)}, list(_neuron_numbers(model, one)))
+    yield "]}"
+
+
+def _kind(layer: LayerInfo) -> dict[str, object]:
+    return {"layer": layer.name, "kind": layer.kind.name if layer.kind else None, "known": layer.known}
+
+
+def _number(neurons: Neurons) -> dict[str, object]:
+    number = neurons.numbers[0]
+    position = {"position": list(neurons.position)} if neurons.position else {}
+    return {"number": number, **position, "fan_in": fan_in(neurons.population, number, neurons.fixed)}
+
+
+def _each(neurons: Neurons) -> Iterator[Neurons]:
+    return (replace(neurons, numbers=(number,), single=True) for number in neurons.numbers)
+
+
+def _object(stated: dict[str, Any], arrays: Iterable[_Numbers]) -> Iterator[str]:
+    yield f'{dumps(stated)[:-1]}, "arrays": {{'
+    for place, numbers in enumerate(arrays):
+        described = {"shape": list(numbers.shape), "axes": list(numbers.axes), "dtype": numbers.array.dtype}
+        if len(numbers.shape) == len(numbers.array.shape):
+            described |= {"role": numbers.array.role, "tied": list(numbers.array.tied)}
+        yield f'{", " if place else ""}{dumps(numbers.name)}: {dumps(described)[:-1]}, "values": '
+        blocks = (dumps(block) for block in numbers.blocks())
+        if len(numbers.shape) < 2:
+            yield from blocks
+        else:
+            yield "["
+            yield from (f"{',' if row else ''}{block}" for row, block in enumerate(blocks))
+            yield "]"
+        yield "}"
+    yield "}}"
+
+
+def csv_text(model: Model, targets: Sequence[Target], delimiter: str) -> Iterator[str]:
+    """One line a number: address, array, its indices, value."""
+    names = _index_names(model, targets)
+    yield line(["address", "array", *names, "value"], delimiter)
+    for target in targets:
+        for numbers in _numbers(model, target):
+            yield from _lines(numbers, len(names), delimiter)
+
+
+def _numbers(model: Model, target: Target) -> Iterator[_Numbers]:
+    if isinstance(target, LayerInfo):
+        yield from _layer_numbers(model, target)
+        return
+    for one in _each(target):
+        yield from _neuron_numbers(model, one)
+
+
+def _layer_numbers(model: Model, layer: LayerInfo) -> Iterator[_Numbers]:
+    address = model.addresses.text(Address(layer.name))
+    layouts = {p.array.name: p.layout for cells in layer.populations.values() for p in cells.placed}
+    for array in layer.arrays:
+        layout = layouts.get(array.name)
+        axes = layout.remaining({}) if layout is not None else ()
+        yield _Numbers(address, array.name, array, (), array.shape, axes)
+
+
+def _neuron_numbers(model: Model, neurons: Neurons) -> Iterator[_Numbers]:
+    address = address_text(model, neurons)
+    for part in held(neurons, neurons.numbers[0]):
+        yield _Numbers(address, part.word, part.placed.array, part.key, part.shape, part.axes)
+
+
+def _index_names(model: Model, targets: Sequence[Target]) -> list[str]:
+    """A column for each index: named by its axis where all arrays agree, else axis0, axis1, ..."""
+    found: list[set[str]] = []
+    for target in targets:
+        first = target if isinstance(target, LayerInfo) else next(_each(target), None)
+        for numbers in _numbers(model, first) if first is not None else ():
+            found += [set() for _ in range(len(numbers.shape) - len(found))]
+            for place in range(len(numbers.shape)):
+                found[place].add(numbers.axes[place] if place < len(numbers.axes) else "")
+    names = [
+        f"axis{place}" if len(some) > 1 or not min(some).isidentifier() else min(some)
+        for place, some in enumerate(found)
+    ]
+    taken = {"address", "array", "value", *(name for name in names if names.count(name) > 1)}
+    return [f"axis{place}" if name in taken else name for place, name in enumerate(names)]
+
+
+def _lines(numbers: _Numbers, width: int, delimiter: str) -> Iterator[str]:
+    """Only the address and the array's name may need quotes, so the rest is put together by hand."""
+    prefix = line([numbers.address, numbers.name], delimiter)[:-1]
+    missing = delimiter * (width - len(numbers.shape))
+    inner = numbers.shape if len(numbers.shape) < 2 else numbers.shape[1:]
+    for row, block in enumerate(numbers.blocks()):
+        outer = f"{delimiter}{row}" if len(numbers.shape) > 1 else ""
+        for index, value in zip(product(*map(range, inner)), _flat(block), strict=True):
+            places = "".join(f"{delimiter}{place}" for place in index)
+            yield f"{prefix}{outer}{places}{missing}{delimiter}{_exact(value)}\n"
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    if isinstance(values, list):
+        for value in values:
+            yield from _flat(value)
+    else:
+        yield values
+
+
+def _exact(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return (special(value) or repr(value)) if isinstance(value, float) else str(value)

@@ -1,0 +1,155 @@
+"""One call of a layer with a formula: what was recorded beside what its arrays and inputs give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .capture import Seen, place
+from .errors import KindError
+from .formulas import FORMULAS, Case, Floats, Formula, Precision
+from .frames import positions
+from .layout import Layout
+from .model import Neurons, Runner
+
+__all__ = ["Compared", "arrays_in", "compare", "formula_of", "precision"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Recorded and recomputed values (neuron, *rest) of one call for some neurons, and what the rest axes are called.
+
+    error and bound are those of `formulas.Answer`.
+    """
+
+    numbers: Sequence[int]
+    recorded: Floats
+    recomputed: Floats
+    error: Floats
+    bound: Floats
+    axes: tuple[str, ...]
+    case: Case | None = None
+
+
+def formula_of(neurons: Neurons) -> Formula:
+    """The formula that recomputes these neurons. Raises KindError for a kind that has none."""
+    kind = neurons.layer.kind
+    assert kind is not None
+    formula = kind.formula or FORMULAS.get(kind.family)
+    if formula is None:
+        raise KindError(
+            f"{kind.name} has no formula, so its output cannot be recomputed",
+            f'register it with one, as in formula="linear" (there are {", ".join(FORMULAS)}) or a function of a Case',
+        )
+    return formula
+
+
+def compare(runner: Runner, neurons: Neurons, seen: Seen) -> Compared:
+    """Recompute what these neurons gave. Raises KindError for a kind without a formula."""
+    frame = seen.frame
+    assert frame is not None
+    recorded = _neurons_first(np.asarray(runner.numpy(seen.output)), neurons, frame, seen)
+    if np.iscomplexobj(recorded):
+        raise KindError(f"{neurons.layer.name!r} gives complex numbers, which are not recomputed")
+    case = _case(runner, neurons, seen, frame)
+    answer = formula_of(neurons)(case)
+    at = place(neurons.layer, frame, neurons.position)
+    own = {axis.name for axis in neurons.population.axes}
+    names = [name for name in frame.sizes if name not in own]
+    full = (len(neurons.numbers), *(frame.sizes[name] for name in names))
+    parts = [
+        _at(part, full, [at.get(name) for name in names], recorded.shape)
+        for part in (answer.values, answer.error, np.broadcast_to(answer.bound, answer.values.shape))
+    ]
+    axes = tuple(name for name in names if name not in at)
+    return Compared(neurons.numbers, recorded, parts[0], parts[1], parts[2], axes, case)
+
+
+def _at(values: Floats, full: tuple[int, ...], at: Sequence[int | None], shape: tuple[int, ...]) -> Floats:
+    """Cut what was recomputed for the whole map to the position that was recorded."""
+    if any(index is not None for index in at) and values.size == np.prod(full):
+        values = values.reshape(full)[(slice(None), *(slice(None) if index is None else index for index in at))]
+    return np.asarray(values, dtype=np.float64).reshape(shape)
+
+
+def _neurons_first(values: Floats, neurons: Neurons, frame: Layout, seen: Seen) -> Floats:
+    """What was captured, with the neuron axis first: a stack has it, one neuron gains it, a whole layer is cut."""
+    if seen.stacked:
+        return values
+    if neurons.single or not _known(frame, neurons, neurons.numbers[0]):
+        return np.stack([values] * len(neurons.numbers))
+    at = place(neurons.layer, frame, neurons.position)
+    done = frame.key(at)
+    keys = (frame.key({**_known(frame, neurons, number), **at}) for number in neurons.numbers)
+    rows = [tuple(i for i, before in zip(key, done, strict=True) if isinstance(before, slice)) for key in keys]
+    return np.stack([values[row] for row in rows])
+
+
+def _known(frame: Layout, neurons: Neurons, number: int) -> dict[str, int]:
+    return {name: value for name, value in neurons.population.coords(number).items() if name in frame.sizes}
+
+
+def _case(runner: Runner, neurons: Neurons, seen: Seen, frame: Layout) -> Case:
+    cells, tail = neurons.population, neurons.layer.sizes.get("neuron", ())
+
+    def pick(values: Floats) -> Floats:
+        if not _known(frame, neurons, neurons.numbers[0]):
+            return np.stack([values] * len(neurons.numbers))
+        return np.stack([values[frame.key(_known(frame, neurons, number))] for number in neurons.numbers])
+
+    def whole(word: str) -> Floats:
+        placed = cells.find(word, {})
+        assert placed is not None
+        return np.asarray(runner.numpy(placed.array.read()), dtype=np.float64)
+
+    at = place(neurons.layer, frame, neurons.position)
+    return Case(
+        arrays=_arrays(runner, neurons, at),
+        inputs={name: runner.numpy(item) if hasattr(item, "shape") else item for name, item in seen.inputs.items()},
+        coords=[cells.coords(number) for number in neurons.numbers],
+        config={
+            **seen.config,
+            "groups": next((axis.size for axis in cells.axes if axis.name == "group"), 1),
+            "tail": tail if isinstance(tail, tuple) else (),
+        },
+        extents=positions(frame),
+        precision=precision(runner, neurons, seen),
+        pick=pick,
+        whole=whole,
+        position=tuple(at.values()),
+    )
+
+
+def _arrays(runner: Runner, neurons: Neurons, at: Mapping[str, int]) -> Mapping[str, Floats]:
+    """Every array of these neurons, neuron axis first: (neuron, *other axes of the line)."""
+    cells, arrays = neurons.population, {}
+    for word in cells.words:
+        rows = []
+        for number in neurons.numbers:
+            coords = {**cells.coords(number), **at}
+            placed = cells.find(word, coords)
+            if placed is not None:
+                rows.append(runner.numpy(placed.array.read(placed.layout.key(coords))))
+        if rows:
+            arrays[word] = np.stack(rows)
+    return arrays
+
+
+def precision(runner: Runner, neurons: Neurons, seen: Seen) -> Precision:
+    """The precision of the arithmetic that led from what entered and what is stored to what left."""
+    entered = list(arrays_in(tuple(seen.inputs.values())))
+    stored = [placed.array.read() for placed in neurons.population.placed]
+    found: Precision = runner.precision([*entered, *stored], next(arrays_in(seen.output)))
+    return found
+
+
+def arrays_in(value: Any) -> Iterator[Any]:
+    """The arrays in nested tuples, first to last."""
+    if hasattr(value, "shape"):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from arrays_in(item)

@@ -1,0 +1,76 @@
+"""Which arrays a neuron has, and where in them its own numbers lie; nothing is read before it is asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .address import Span
+from .axes import Key
+from .frozen import dataclass
+from .locate import address_of
+from .model import Model, Neurons, Placed
+
+__all__ = ["Held", "address_text", "held"]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One array of one neuron: the word people use for it, the key of its part, and the axes which that part has."""
+
+    word: str
+    placed: Placed
+    key: Key
+    axes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        pairs = zip(self.key, self.placed.layout.shape, strict=True)
+        return tuple(len(range(*index.indices(length))) for index, length in pairs if isinstance(index, slice))
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> str:
+        return self.placed.array.dtype
+
+    def read(self) -> Any:
+        """The numbers: a live network's own view, or a file's values."""
+        return self.placed.array.read(self.key)
+
+    def first(self, most: int) -> Any:
+        """The first `most` entries along the first axis it has."""
+        cut = next((i for i, index in enumerate(self.key) if isinstance(index, slice)), None)
+        if cut is None:
+            return self.read()
+        start, stop, step = self.key[cut].indices(self.placed.layout.shape[cut])  # type: ignore[union-attr]
+        key = (*self.key[:cut], slice(start, min(stop, start + most * step), step), *self.key[cut + 1 :])
+        return self.placed.array.read(key)
+
+
+def held(neurons: Neurons, number: int) -> tuple[Held, ...]:
+    """The arrays of one of these neurons, each under its word; a layer without bias has none."""
+    coords = neurons.coords(number)
+    found = []
+    for word in neurons.population.words:
+        placed = neurons.population.find(word, coords)
+        if placed is not None:
+            found.append(Held(word, placed, placed.layout.key(coords), placed.layout.remaining(coords)))
+    return tuple(found)
+
+
+def address_text(model: Model, neurons: Neurons) -> str:
+    """The canonical address of a neuron, or of several as one selection."""
+    if neurons.single:
+        return model.addresses.text(address_of(neurons, neurons.numbers[0]))
+    bare, _, after = model.addresses.text(address_of(neurons, 0)).rpartition("[")
+    numbers = neurons.numbers
+    if neurons.whole:
+        index = "*"
+    elif isinstance(numbers, range) and numbers:
+        index = str(Span(numbers.start, numbers.stop, None if numbers.step == 1 else numbers.step))
+    else:
+        index = ",".join(map(str, numbers))
+    return f"{bare}[{index}{after[after.index(']') :]}"

@@ -1,0 +1,91 @@
+"""Recurrent units: what the layer showed of them beside what their gates give, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .capture import Seen
+from .compare import Compared
+from .errors import KindError
+from .formulas import Floats
+from .model import Neurons, Runner
+from .stack import Rerun, rerun
+
+__all__ = ["compare_units"]
+
+
+def compare_units(runner: Runner, neurons: Neurons, seen: Seen) -> list[Compared]:
+    """Compare all that the layer returned of these units.
+
+    The last layer shows its states at every step; a hidden one shows only its last states. A unit that is projected
+    shows its last cell state and, mixed with the others, the projections.
+    """
+    again = rerun(runner, neurons.layer, seen)
+    coords = {number: neurons.population.coords(number) for number in neurons.numbers}
+    top = [number for number in neurons.numbers if again.is_top(coords[number])]
+    inner = [number for number in neurons.numbers if not again.is_top(coords[number])]
+    if inner and neurons.position:
+        raise KindError(
+            f"{neurons.layer.name!r} does not show the states of its inner layers at each step", "leave @ out"
+        )
+    projected = neurons.population.name == "" and "proj" in neurons.layer.populations
+    found = []
+    if again.output is not None and top:
+        found.append((_mixed if projected else _steps)(again, neurons, top))
+    if not neurons.position:
+        found += _last(again, neurons, projected)
+    return found
+
+
+def _steps(again: Rerun, neurons: Neurons, numbers: Sequence[int]) -> Compared:
+    """The output of every step: (unit, *lead)."""
+    rows = []
+    for coords in map(neurons.population.coords, numbers):
+        trace, unit = again.trace(coords), coords["neuron"]
+        assert again.output is not None
+        column = coords.get("direction", 0) * trace.hidden.shape[-1] + unit
+        parts = (again.output[..., column], trace.hidden[..., unit], trace.hidden_error[..., unit])
+        rows.append([again.at(again.native(part), neurons) for part in parts])
+    return _compared(numbers, rows, tuple(name for name in again.axes if name != "step" or not neurons.position))
+
+
+def _mixed(again: Rerun, neurons: Neurons, numbers: Sequence[int]) -> Compared:
+    """The projections of every step, which all units feed: (unit, *lead, proj)."""
+    rows: dict[int, list[Floats]] = {}
+    chosen = []
+    for coords in map(neurons.population.coords, numbers):
+        trace, side = again.trace(coords), coords.get("direction", 0)
+        if side not in rows:
+            assert again.output is not None
+            width = trace.hidden.shape[-1]
+            parts = (again.output[..., side * width : (side + 1) * width], trace.hidden, trace.hidden_error)
+            rows[side] = [again.at(again.native(part), neurons) for part in parts]
+        chosen.append(rows[side])
+    lead = tuple(name for name in again.axes if name != "step" or not neurons.position)
+    return _compared(numbers, chosen, (*lead, "proj"))
+
+
+def _last(again: Rerun, neurons: Neurons, projected: bool) -> list[Compared]:
+    """The last states: hidden, and of an LSTM the cell: (unit, batch) each."""
+    found = []
+    for of_cell in (False, True):
+        states = again.cell if of_cell else again.hidden
+        if states is None or (projected and not of_cell) or (neurons.population.name == "proj" and of_cell):
+            continue
+        rows = [_last_row(again, states, neurons.population.coords(n), of_cell) for n in neurons.numbers]
+        found.append(_compared(neurons.numbers, rows, ("batch",)))
+    return found
+
+
+def _last_row(again: Rerun, states: Floats, coords: Mapping[str, int], of_cell: bool) -> list[Floats]:
+    trace, unit = again.trace(coords), coords["neuron"]
+    values, error = (trace.cell, trace.cell_error) if of_cell else (trace.hidden, trace.hidden_error)
+    recomputed = (again.last(part[..., unit], coords) for part in (values, error))
+    return [states[again.row(coords)][..., unit], *recomputed]
+
+
+def _compared(numbers: Sequence[int], rows: Sequence[Sequence[Floats]], axes: tuple[str, ...]) -> Compared:
+    recorded, recomputed, error = (np.stack([row[part] for row in rows]) for part in range(3))
+    return Compared(numbers, recorded, recomputed, np.nan_to_num(error), np.zeros_like(error), axes)
