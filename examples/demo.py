@@ -95,7 +95,9 @@ def show_record(net: pc.Network, address: str, photo: torch.Tensor) -> None:
     print(f"{neuron}")
     for name in ("inputs", "pre_activation", "output"):
         values = getattr(seen, name)
-        axes = " x ".join(f"{axis} {size}" for axis, size in zip(seen.axes[name], values.shape, strict=True))
+        # an axis that is packed from two, "(group in)", goes by the last of its names
+        labels = [axis.strip("()").split()[-1] for axis in seen.axes[name]]
+        axes = " x ".join(f"{label} {size}" for label, size in zip(labels, values.shape, strict=True))
         print(f"  {name:<15} {axes:<35} from {values.min():8.4f} to {values.max():8.4f}   ({seen.source[name]})")
 
 
@@ -180,6 +182,9 @@ NEXT = """\
                                           net["_blocks.8._depthwise_conv[100]@3,9"].verify(photo)
                                           net["_conv*[*]"]
                                           net["_bn0"].verify(photo)
+  python -m patchclamp layers examples.demo:network
+  python -m patchclamp verify examples.demo:network "_fc[285]" --random 3,224,224
+                                        the command line, on the same network (from the top folder)
   python examples/demo.py photo.jpg     the same on a picture of yours
   README.md, docs/cookbook/             thirty questions that people ask, each with the code that answers it"""
 

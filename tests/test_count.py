@@ -127,3 +127,21 @@ def test_map_sizes_agree_with_a_real_forward(groups, kernel, stride, padding, di
     net = pc.open(model)
     assert net[""].positions(x.shape[1:]) == expected
     assert net.count(input=tuple(x.shape[1:]))[""].positions == expected
+
+
+class Padded(torch.nn.Conv2d):
+    """Pads its own input, as EfficientNet's convolutions do: stride and padding alone do not say the map."""
+
+    def forward(self, x):
+        return torch.nn.functional.conv2d(torch.nn.functional.pad(x, (0, 1, 0, 1)), self.weight, self.bias, self.stride)
+
+
+def test_a_layer_that_pads_in_its_own_forward_is_run_on_shapes():
+    net = pc.open(torch.nn.Sequential(Padded(3, 4, 3, stride=2)))
+    for size in ((224, 224), (3, 224, 224)):
+        assert net["0"].positions(size) == (112, 112)
+    assert "shared by 112 x 112 positions of a 224 x 224 input" in net["0[1]"].explain((224, 224))
+    x = torch.zeros(2, 3, 224, 224)
+    with net["0"].untie_bias((224, 224)) as untied:
+        assert untied.parameter.shape == (4, 112, 112)
+        assert net["0[1]"].verify(x)

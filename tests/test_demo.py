@@ -90,3 +90,9 @@ def test_another_picture(tmp_path):
 def test_a_missing_picture_is_one_line(tmp_path):
     done = subprocess.run([sys.executable, str(DEMO), "none.jpg"], cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (1, "there is no picture none.jpg\n")
+
+
+def test_the_readme_shows_what_is_printed(printed):
+    readme = (DEMO.parents[1] / "README.md").read_text(encoding="utf-8")
+    excerpt = re.search(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL).group(1)
+    assert set(excerpt.splitlines()) <= set(printed.splitlines())

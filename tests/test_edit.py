@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import copy
 import itertools
 import math
 import warnings
@@ -136,6 +137,53 @@ def test_at_any_time_the_youngest_open_edit_is_what_stands(data: st.DataObject) 
             edit.restore()
 
 
+@given(st.data())
+def test_scattered_neurons_go_back_element_by_element_in_any_order(data: st.DataObject) -> None:
+    """Scattered rows are written in one call; where edits meet, the youngest that is open stands at each element."""
+    model = nn.Sequential(nn.Linear(1, 6))
+    layer = model[0]
+    net, original = pc.open(model), layer.bias.tolist()
+    edits = {number: net.edit() for number in range(3)}
+    writes: list[tuple[int, list[int], float]] = []
+    subsets = st.lists(st.integers(0, 5), min_size=1, max_size=5)
+    try:
+        for value in range(1, data.draw(st.integers(2, 8))):
+            number, rows = data.draw(st.sampled_from(sorted(edits))), data.draw(subsets)
+            zero = data.draw(st.booleans())
+            chosen = edits[number][f"0[{','.join(map(str, rows))}]"]
+            chosen.zero() if zero else chosen.set(bias=value)
+            writes.append((number, rows, 0.0 if zero else value))
+        for number in data.draw(st.permutations(sorted(edits))):
+            edits.pop(number).restore()
+            expected = list(original)
+            for other, rows, value in writes:
+                for row in rows if other in edits else ():
+                    expected[row] = value
+            assert layer.bias.tolist() == expected
+    finally:
+        for edit in edits.values():
+            edit.restore()
+
+
+@pytest.mark.parametrize("address", ["0[0,2]", "1[0,3]", "2[1,4,5]", "3[5,0,5]", "4[0,2]"])
+@pytest.mark.parametrize("verb", ["zero", "scale"])
+def test_scattered_neurons_of_every_layout_change_alone(address: str, verb: str) -> None:
+    """The witness is one neuron at a time."""
+    layers = (nn.Linear(3, 4), nn.Conv2d(2, 4, 1, groups=2), nn.ConvTranspose2d(4, 6, 2, groups=2), nn.LSTM(2, 6))
+    model = nn.Sequential(*layers, nn.Embedding(5, 4))
+    other = copy.deepcopy(model)
+    net, witness, before = pc.open(model), pc.open(other), image(model)
+    with net.edit() as edit, witness.edit() as one:
+        chosen = edit[address]
+        chosen.zero() if verb == "zero" else chosen.scale(3)
+        numbers = dict.fromkeys(map(int, address[2:-1].split(",")))
+        for number in numbers:
+            alone = one[f"{address[0]}[{number}]"]
+            alone.zero() if verb == "zero" else alone.scale(3)
+        assert image(model) == image(other) != before
+    assert image(model) == before
+
+
 def test_an_edit_that_ends_first_leaves_the_others_change_standing() -> None:
     model = small()
     net, bias = pc.open(model), model[3].bias
@@ -179,7 +227,7 @@ def test_a_kept_edit_stays_and_is_what_a_younger_one_goes_back_to() -> None:
 def test_restored_after_an_exception(error: type[BaseException]) -> None:
     model = small()
     net, before = pc.open(model), image(model)
-    with pytest.raises(error), net.edit() as edit:
+    with pytest.raises(error), net.edit() as edit:  # noqa: PT012
         edit["0[1]"].zero()
         raise error
     assert image(model) == before
@@ -201,7 +249,7 @@ def test_an_interrupt_inside_the_write_loop(at: int, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(TorchLedger, "change", interrupted)
     with net.edit() as edit:
         with pytest.raises(KeyboardInterrupt):
-            edit["3[0,2,4]"].zero()
+            edit["3[0,2,4]"].set(weight=0.0, bias=0.0)
         assert image(model) == before  # all of a change or none of it, even before the edit ends
     assert image(model) == before
 
@@ -225,14 +273,14 @@ def test_an_interrupt_inside_the_restore_loop(at: int, late: bool, monkeypatch: 
 
     monkeypatch.setattr(editing, "_put_back", interrupted)
     with pytest.raises(KeyboardInterrupt), net.edit() as edit:
-        edit["3[0,2,4]"].zero()
+        edit["3[0,2,4]"].set(weight=0.0, bias=0.0)
     assert image(model) == before
 
 
 def test_one_change_that_cannot_be_put_back_does_not_keep_the_others_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small()
     net, was = pc.open(model), model[3].bias.detach().clone()
-    with pytest.raises(EditError, match="replaced"), net.edit() as edit:
+    with pytest.raises(EditError, match="replaced"), net.edit() as edit:  # noqa: PT012
         edit["3[0]"].zero()
         edit["0[0]"].zero()
         model[0].bias = nn.Parameter(torch.zeros(9))
@@ -418,7 +466,7 @@ def test_eight_bit_floats() -> None:
 def test_an_edit_that_is_let_go_is_put_back_with_a_warning() -> None:
     model = small()
     net, before = pc.open(model), image(model)
-    with pytest.warns(ResourceWarning, match=r"neither keep\(\) nor restore\(\)"):
+    with pytest.warns(ResourceWarning, match=r"neither keep\(\) nor restore\(\)"):  # noqa: PT031
         net.edit()["3[0]"].zero()
         gc.collect()
     assert image(model) == before
@@ -603,7 +651,7 @@ def test_weights_that_an_edit_could_not_hold_are_refused(spoil: object, act: str
     spoil(model)  # type: ignore[operator]
     net = pc.open(model)
     before = [(id(p), p._version if not p.is_inference() else 0) for p in model.parameters()]
-    with pytest.raises(EditError, match=REFUSED[spoil]):  # type: ignore[index]
+    with pytest.raises(EditError, match=REFUSED[spoil]):  # type: ignore[index]  # noqa: PT012
         if act == "freeze":
             net["0[0]"].freeze()
         else:

@@ -10,6 +10,9 @@ from .model import LayerInfo, Model
 
 __all__ = ["Accounting", "Entry", "account"]
 
+_BEHIND = ("_orig", "_mask", "_g", "_u", "_v")
+"""What torch's older weight_norm, spectral_norm and pruning put after the name of an array that they compute."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -76,6 +79,7 @@ def _status(layer: LayerInfo, array: Array) -> tuple[str, str]:
     if layer.kind is not None and array.name in layer.kind.scalars:
         return "scalar", ""
     for made in layer.arrays:
-        if made.role == "computed" and (array.name.startswith((f"{made.name}_", f"parametrizations.{made.name}."))):
+        own = array.name.removeprefix(made.name) in _BEHIND or array.name.startswith(f"parametrizations.{made.name}.")
+        if made.role == "computed" and own:
             return "behind", made.path
     return "unknown", ""

@@ -87,8 +87,9 @@ class Capture:
             read, seen.axes["inputs"] = self._patch(main, frame, at, seen.config)
             return {name: read, **self._others(inputs, name, {}, main)}
         place_in = {} if conv else place(self.layer, frame, neurons.position)
-        keys = list(dict.fromkeys(map(_Hashed, self._keys(frame, own, place_in))))
-        read, seen.axes["inputs"] = self._cut(main, frame, [key.key for key in keys], len(keys) > 1)
+        keys = self._keys(frame, own, place_in)
+        differ = any(key != keys[0] for key in keys)
+        read, seen.axes["inputs"] = self._cut(main, frame, keys, differ)
         return {name: read, **self._others(inputs, name, place_in, main)}
 
     def _others(self, inputs: Mapping[str, Any], main: str, at: Mapping[str, int], first: Any) -> dict[str, Any]:
@@ -150,16 +151,6 @@ class Capture:
         if stacked:
             return self.runner.stack([value[key] for key in keys]), ("neuron", *names)
         return self.runner.copy(value, keys[0]), names
-
-
-@dataclass(frozen=True)
-class _Hashed:
-    """A key that can be told from others: slices have no hash before Python 3.12."""
-
-    key: Key
-
-    def __hash__(self) -> int:
-        return hash(str(self.key))
 
 
 def _left(frame: Layout, key: Key) -> tuple[str, ...]:

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .address import Address
-from .count import fan_in
 from .errors import PatchclampError
 from .explain import explain_layer, explain_neuron
 from .frozen import replace
 from .model import LayerInfo, Model, Neurons
 from .parts.span import span
 from .parts.tree import MAX_GRIDS, Column, Fields, Grid, Grids, Heading, Page, Part, Table, Text
-from .read import Held, address_text, held
+from .read import Held, address_text, fan_in, held
 
 __all__ = ["layer_card", "network_card", "neuron_card", "neurons_card"]
 

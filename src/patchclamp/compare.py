@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .axes import Key
 from .capture import Seen, place
 from .errors import KindError
 from .formulas import FORMULAS, Case, Floats, Formula, Precision
 from .frames import positions
 from .layout import Layout
-from .model import Neurons, Runner
+from .model import Neurons, Placed, Runner
 
 __all__ = ["Compared", "arrays_in", "compare", "formula_of", "precision"]
+
+
+MOST = 4
+"""From one neuron in so many on, arrays are read whole."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +131,31 @@ def _case(runner: Runner, neurons: Neurons, seen: Seen, frame: Layout) -> Case:
 def _arrays(runner: Runner, neurons: Neurons, at: Mapping[str, int]) -> Mapping[str, Floats]:
     """Every array of these neurons, neuron axis first: (neuron, *other axes of the line)."""
     cells, arrays = neurons.population, {}
+    read = _reader(runner, neurons)
     for word in cells.words:
         rows = []
         for number in neurons.numbers:
             coords = {**cells.coords(number), **at}
             placed = cells.find(word, coords)
             if placed is not None:
-                rows.append(runner.numpy(placed.array.read(placed.layout.key(coords))))
+                rows.append(read(placed, placed.layout.key(coords)))
         if rows:
             arrays[word] = np.stack(rows)
     return arrays
+
+
+def _reader(runner: Runner, neurons: Neurons) -> Callable[[Placed, Key], Floats]:
+    """Reads a neuron's part of an array: by itself, or cut from the whole where most of it is wanted anyway."""
+    if len(neurons.numbers) * MOST < len(neurons.population):
+        return lambda placed, key: np.asarray(runner.numpy(placed.array.read(key)))
+    held: dict[str, Floats] = {}
+
+    def cut(placed: Placed, key: Key) -> Floats:
+        if placed.array.path not in held:
+            held[placed.array.path] = runner.numpy(placed.array.read())
+        return np.asarray(held[placed.array.path][key])
+
+    return cut
 
 
 def precision(runner: Runner, neurons: Neurons, seen: Seen) -> Precision:

@@ -11,11 +11,11 @@ from .frames import frame_out, positions
 from .frozen import dataclass
 from .geometry import Geometry
 from .model import LayerInfo, Model, Population
+from .read import fan_in
 
-__all__ = ["Count", "Counted", "count", "extents", "fan_in"]
+__all__ = ["Count", "Counted", "count", "extents"]
 
 _SHARED = ("neuron", "embedding")
-_STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -75,36 +75,31 @@ class Count:
         raise KeyError(layer)
 
 
-def fan_in(cells: Population, number: int, fixed: Mapping[str, int]) -> int:
-    """How many incoming weights a neuron has: the axes of its weight arrays that are not fixed. Biases do not count."""
-    own = {axis.name for axis in cells.axes} | set(fixed)
-    total = 0
-    for word in cells.words:
-        if not word.startswith("bias") and word not in _STATISTICS:
-            placed = cells.find(word, {**cells.coords(number), **fixed})
-            if placed is not None:
-                total += math.prod(size for name, size in placed.layout.sizes.items() if name not in own)
-    return total
-
-
-def extents(layer: LayerInfo, size: Sequence[int]) -> tuple[int, ...]:
+def extents(model: Model, layer: LayerInfo, size: Sequence[int]) -> tuple[int, ...]:
     """The output map of one conv layer for an input of `size` (its map axes, or channels first and then those).
 
-    Raises KindError for a layer that is no convolution, or whose channels do not match.
+    Arithmetic alone, unless the layer's class has a forward of its own, which may pad: that is run on shapes only.
+    Raises KindError for a layer that is no convolution, or whose channels or kernel do not fit.
     """
     cells = layer.main
+    if layer.kind is not None and layer.kind.family == "conv" and "stride" not in layer.config:
+        raise KindError(
+            f"{model.source} does not state the stride and padding of {layer.name!r}, so its positions are not known",
+            "a file written by Network.save states them; or count the live network",
+        )
     if layer.kind is None or layer.kind.family != "conv" or cells is None:
         raise KindError(f"only a conv layer has a map that follows from the input size; {layer.name!r} is not one")
     placed = cells.find("weight", {})
     assert placed is not None
     sizes = placed.layout.sizes
     kernel = tuple(size for name, size in sizes.items() if name.startswith("k"))
+    channels = sizes["in"] * sizes.get("group", 1)
     if len(size) == len(kernel) + 1:
-        channels = sizes["in"] * sizes.get("group", 1)
         if size[0] != channels:
             raise KindError(f"{layer.name!r} reads {channels} channels, the input {tuple(size)} has {size[0]}")
         size = size[1:]
-    return Geometry.of(layer.config, kernel).output(size)
+    across = Geometry.of(layer.config, kernel).output(size) if not layer.own_forward else ()
+    return across or model.runner.alone(layer.name, (1, channels, *size))[2:]
 
 
 def count(model: Model, input: Any = None, dtype: str = "") -> Count:

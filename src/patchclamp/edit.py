@@ -25,7 +25,8 @@ class Ledger(Protocol):
 
     `check` raises EditError where a change would be lost or wrong; `change` saves what stands there and writes;
     `undo` puts back everything since a `mark`; `keep` lets it stay (for a file: writes it, to `path` or in place);
-    `saved` is what stood at each place before it was written, `now` what stands there.
+    `saved` is what stood at each place before it was written, `now` what stands there. One that `gathers` takes keys
+    with a tuple of ints for one axis: scattered rows at once.
     """
 
     def check(self, array: Array, key: Key, verb: str, value: Any, what: str) -> None: ...
@@ -41,6 +42,9 @@ class Ledger(Protocol):
     def saved(self) -> Sequence[tuple[Array, Key, Any]]: ...
 
     def now(self, array: Array, key: Key) -> Any: ...
+
+    @property
+    def gathers(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,40 @@ def regions(neurons: Neurons, words: Sequence[str], *, each: bool = False) -> It
             placed_here = cells.find(word, coords)
             if placed_here is not None:
                 yield Region(word, placed_here.array, placed_here.layout.key(coords), row)
+
+
+def gathered(neurons: Neurons, words: Sequence[str]) -> list[Region]:
+    """The same in one region an array, with a tuple of ints for the neuron axis; empty where they do not lie so."""
+    found = []
+    for placed in neurons.population.placed:
+        if placed.word in words:
+            key = _scattered(neurons, placed)
+            if key is None:
+                return []
+            found.append(Region(placed.word, placed.array, key))
+    return found
+
+
+def _scattered(neurons: Neurons, placed: Placed) -> Any:
+    """A key of full slices and, for the one stored axis that holds the neurons in their order, their numbers."""
+    if neurons.single or neurons.fixed or neurons.position or placed.at or len(neurons.numbers) < 2:
+        return None
+    axes = [axis.name for axis in neurons.population.axes if axis.size > 1]
+    key: list[Any] = []
+    for packed in placed.layout.packed:
+        here = [name for name, size, _ in packed or () if size > 1]
+        if packed is None or (set(here) & set(axes) and here != axes):
+            return None
+        key.append(tuple(neurons.numbers) if here == axes else slice(None))
+    return tuple(key) if sum(isinstance(index, tuple) for index in key) == 1 else None
+
+
+def _once(neurons: Neurons) -> Neurons:
+    """The same neurons, none of them twice: `fc1[5,5]` is scaled once."""
+    numbers = neurons.numbers
+    if isinstance(numbers, range) or len(set(numbers)) == len(numbers):
+        return neurons
+    return replace(neurons, numbers=tuple(dict.fromkeys(numbers)))
 
 
 def _block(neurons: Neurons) -> dict[str, int | slice] | None:
@@ -135,7 +173,7 @@ class Change:
         return self._do("scale", factor)
 
     def set(self, **arrays: Any) -> Change:
-        """Write arrays by name: `set(weight=..., bias=...)`. A number fills the array; of several neurons each takes a row.
+        """Write arrays by name: `set(weight=..., bias=...)`. A number fills; of several neurons each takes a row.
 
         Raises EditError for a name, a shape or a type that the neuron does not have, before anything is changed.
         """
@@ -155,12 +193,12 @@ class Change:
         plan = []
         for neurons in self.groups:
             words = trained(neurons, owned(neurons, self.address))
-            found = list(regions(neurons, words))
+            rows = gathered(neurons, words) if self.edit.ledger.gathers and _block(neurons) is None else []
+            found = rows or list(regions(neurons, words))
             if not found and neurons.numbers and len(self.groups) == 1:
                 has = ", ".join(neurons.population.words)
-                raise EditError(
-                    f"{self.address} has no weights or biases to {verb}", f"write an array by name: {has}" if has else ""
-                )
+                hint = f"write an array by name: {has}" if has else ""
+                raise EditError(f"{self.address} has no weights or biases to {verb}", hint)
             plan += [(region, value) for region in found]
         return self._apply(verb, plan)
 
@@ -185,7 +223,8 @@ class Change:
         for word, value in arrays.items():
             longer = [known for known in words if known.startswith(f"{word}_")]
             if word not in words and len(longer) > 1:
-                raise EditError(f"{self.address} has {len(longer)} {word} arrays: {', '.join(longer)}", "name one of them")
+                several = f"{self.address} has {len(longer)} {word} arrays: {', '.join(longer)}"
+                raise EditError(several, "name one of them")
             if word not in words and not longer:
                 if word in neurons.population.words:
                     raise EditError(f"{self.address}: its {word} serves every position", "leave out the @position")
@@ -250,14 +289,14 @@ class Edit:
         weakref.finalize(self, _let_go, self.ledger, model.source).atexit = False
 
     def __getitem__(self, address: str) -> Change:
-        """What can be done to the neurons of an address: `.zero() .scale(k) .set(...) .add(...)`."""
-        groups = self._find(address)
+        """What can be done to the neurons of an address, each once: `.zero() .scale(k) .set(...) .add(...)`."""
+        groups = tuple(map(_once, self._find(address)))
         for neurons in groups:
             owned(neurons, address)
         return Change(self, groups, address)
 
     def keep(self, path: str | None = None) -> None:
-        """Let the changes made so far stay. For a file they are written now, atomically: in place, or as a copy at `path`."""
+        """Let the changes made so far stay. A file is written now, atomically: in place, or as a copy at `path`."""
         self.ledger.keep(path)
         self.changes.clear()
 
@@ -276,7 +315,7 @@ class Edit:
 
 
 def _let_go(ledger: Ledger, source: str) -> None:
-    if ledger.mark():
+    if ledger.saved():
         ledger.undo()
         warnings.warn(
             f"an edit of {source} was let go with neither keep() nor restore(); it was put back",

@@ -13,7 +13,7 @@ PatchclampError
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
+from importlib import import_module
 
 __all__ = [
     "AddressError",
@@ -26,6 +26,9 @@ __all__ = [
     "RunError",
     "nearest",
 ]
+
+_DIFFLIB = "difflib"
+"""Imported when there is an error to explain."""
 
 
 class PatchclampError(Exception):
@@ -93,9 +96,10 @@ def nearest(name: str, names: Iterable[str], most: int = 8) -> str:
     'there are: fc1, fc2'
     """
     known = list(dict.fromkeys(names))
-    close = get_close_matches(name, known, n=most, cutoff=0.6)
+    difflib = import_module(_DIFFLIB)
+    close: list[str] = difflib.get_close_matches(name, known, n=most, cutoff=0.6)
     if close:
-        best = max(close, key=lambda found: (SequenceMatcher(None, found, name).ratio(), -known.index(found)))
+        best = max(close, key=lambda found: (difflib.SequenceMatcher(None, found, name).ratio(), -known.index(found)))
         return f"did you mean {best}?"
     if not known:
         return "there are none"

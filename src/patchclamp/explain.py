@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .count import fan_in
 from .kinds.row import Kind
 from .model import LayerInfo, Neurons, Placed, Population
+from .read import fan_in
 
 __all__ = ["axis_words", "explain_layer", "explain_neuron"]
 

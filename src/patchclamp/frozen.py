@@ -1,8 +1,8 @@
 """Frozen records, quick to make: the part of the standard `dataclasses` that the lower floors use.
 
 `dataclasses` takes 6 ms to import and 0.7 ms a class, of which there are over thirty between a file and its card: more
-than the rest of `patchclamp show` together. Here a class takes 0.1 ms: only its `__init__` is compiled, the other
-methods are shared. `dataclasses.fields`, `replace`, `asdict` and `is_dataclass` work on these classes all the same.
+than the rest of `patchclamp show` together. Here only the `__init__` is compiled, when the first record is made; the
+other methods are shared. `dataclasses.fields`, `replace`, `asdict` and `is_dataclass` work on these classes all the same.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def dataclass(*, frozen: bool, slots: bool = False, eq: bool = True) -> Callable
                 namespace[name] = said.default
             else:
                 namespace.pop(name, None)
+        namespace["__qualname__"] = cls.__qualname__
         namespace.pop("__dict__", None)
         namespace.pop("__weakref__", None)
         return type(cls.__name__, cls.__bases__, namespace)
@@ -110,7 +111,19 @@ def _methods(cls: type, fields: Mapping[str, _Field], slots: bool, eq: bool) -> 
 
 
 def _init(cls: type, fields: Mapping[str, _Field]) -> Callable[..., None]:
-    """An `__init__` with these parameters."""
+    """An `__init__` that is compiled when the first record is made, and takes its own place then."""
+
+    def __init__(self: Any, *arguments: Any, **named: Any) -> None:
+        made = _compiled(cls, fields)
+        owner = next(owner for owner in type(self).__mro__ if vars(owner).get("__init__") is __init__)
+        type.__setattr__(owner, "__init__", made)
+        made(self, *arguments, **named)
+
+    return __init__
+
+
+def _compiled(cls: type, fields: Mapping[str, _Field]) -> Callable[..., None]:
+    """An `__init__` with the fields as its parameters."""
     known: dict[str, Any] = {"_set": object.__setattr__, "_NOTHING": _NOTHING}
     parameters, lines = ["self"], []
     for name, said in fields.items():

@@ -87,7 +87,7 @@ def record_units(runner: Runner, neurons: Neurons, seen: Seen, wanted: frozenset
     units = [_Unit(view.again, neurons, number) for number in neurons.numbers]
     gate, gates = neurons.fixed.get("gate"), view.gates
     outputs = [unit.output(gate) for unit in units]
-    inputs, input_axes = view.inputs(units)
+    inputs, input_axes = view.inputs(units) if "inputs" in wanted else ({}, ())
     values = {
         "inputs": inputs,
         "pre_activation": view.stacked([unit.pre_activation(gate) for unit in units]),
@@ -155,4 +155,4 @@ class _View:
         template = next(item for item in (*self.seen.inputs.values(), self.seen.output) if item is not None)
         while isinstance(template, tuple):
             template = template[0]
-        return self.runner.like(np.ascontiguousarray(values), template)
+        return self.runner.like(np.array(values, order="C"), template)

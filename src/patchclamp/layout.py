@@ -41,7 +41,7 @@ class Layout:
         return frozenset((*self.sizes, *extra))
 
     @cached_property
-    def _packed(self) -> tuple[tuple[_Factor, ...] | None, ...]:
+    def packed(self) -> tuple[tuple[_Factor, ...] | None, ...]:
         """For each stored axis the axes packed in it, from outermost to innermost; None where it has parts."""
         return tuple(None if has_sum(term) else self._runs(term, {}, 1)[0][1] for term in self.terms)
 
@@ -50,7 +50,7 @@ class Layout:
 
         Raises AxisError where it takes several keys (a middle axis of a packed one), AddressError out of range.
         """
-        places = tuple(_place(packed, coords) for packed in self._packed)
+        places = tuple(_place(packed, coords) for packed in self.packed)
         if None not in places:
             return places  # type: ignore[return-value]
         keys = self.keys(coords)

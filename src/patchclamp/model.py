@@ -66,7 +66,7 @@ class Population:
 
     def coords(self, number: int) -> dict[str, int]:
         """The coordinate of a neuron number on the neuron axes."""
-        return {axis.name: number // self.strides[axis.name] % axis.size for axis in self.axes}
+        return {axis.name: number // (self.strides[axis.name] or 1) % (axis.size or 1) for axis in self.axes}
 
     def find(self, word: str, coords: Mapping[str, int]) -> Placed | None:
         """The stored array of that word at those places; None if the layer has none there (a bias switched off)."""
@@ -89,6 +89,7 @@ class LayerInfo:
     sizes: Mapping[str, Size] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
+    own_forward: bool = False
 
     @property
     def main(self) -> Population | None:
@@ -137,6 +138,8 @@ class Runner(Protocol):
     def tap(self, probes: Mapping[str, Probe], x: Any) -> None: ...
 
     def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]: ...
+
+    def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]: ...
 
     def copy(self, value: Any, key: Key = ()) -> Any: ...
 
@@ -283,7 +286,10 @@ def _neuron_axes(kind: Kind, placed: Sequence[Placed], sizes: Mapping[str, Size]
     known = {name: size for name, size in sizes.items() if isinstance(size, int)}
     rests = {name: size for name, size in sizes.items() if isinstance(size, tuple)}
     for item in placed:
-        known.update(item.layout.sizes)
+        for name, size in item.layout.sizes.items():
+            if name in kind.neuron and known.get(name, size) != size:
+                raise AxisError(f"{item.array.name} {item.array.shape} has {size} on axis {name!r}, not {known[name]}")
+            known[name] = size
     places = {place.axis: place for place in kind.places}
     axes = []
     for name in kind.neuron:
@@ -291,6 +297,8 @@ def _neuron_axes(kind: Kind, placed: Sequence[Placed], sizes: Mapping[str, Size]
             count = max((item.at[name] for item in placed), default=0) + 1
             axes.append(AxisSize(name, count, tuple(places[name].label(i) for i in range(count))))
         elif name.startswith("*"):
+            if name[1:] not in rests:
+                raise AxisError(f"the sizes of the neuron axes {name!r} are not stated")
             axes += [AxisSize(f"{name[1:]}{i}", size) for i, size in enumerate(rests[name[1:]])]
         elif name in known:
             axes.append(AxisSize(name, known[name]))

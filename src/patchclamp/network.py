@@ -164,7 +164,7 @@ class Layer(Shown, Sequence[Neuron]):
 
     def positions(self, input: Sequence[int]) -> tuple[int, ...]:
         """The output map of a conv layer for an input of that size, by arithmetic alone."""
-        return extents(self.info, input)
+        return extents(self.net.model, self.info, input)
 
     def record(self, x: Any, keep: Iterable[str] = PARTS) -> Record:
         """Run the network on `x` and copy what the layer is given and what it returns, whole."""
@@ -182,7 +182,7 @@ class Layer(Shown, Sequence[Neuron]):
 
         Returns a handle: `.parameter` (filter, *map) goes to the optimizer, `.restore()` puts the layer back exactly.
         """
-        across = extents(self.info, input)
+        across = extents(self.net.model, self.info, input)
         if not hasattr(self.net.model.keeper, "untie"):
             raise EditError(f"{self.net.model.source} cannot run, so its bias cannot be untied")
         handle = self.net.model.keeper.untie(self.name, across, self.net.refresh)

@@ -9,7 +9,7 @@ from typing import Any
 from .address import ALL, Item, Span
 from .capture import Capture, run
 from .card import neuron_card, neurons_card
-from .count import extents, fan_in
+from .count import extents
 from .edit import regions
 from .errors import AddressError, KindError
 from .explain import explain_neuron
@@ -18,6 +18,7 @@ from .frozen import replace
 from .locate import address_of, pick
 from .model import Model, Neurons
 from .parts.text import text
+from .read import fan_in
 from .record import PARTS, Record, record
 from .shown import Shown
 from .verify import Check, verify
@@ -118,7 +119,7 @@ class Neuron(_Held):
     def explain(self, input: Sequence[int] = ()) -> str:
         """What it is, in words. With the size of the layer's input also on how many positions it is shared."""
         layer = self.neurons.layer
-        across = extents(layer, input) if input else ()
+        across = extents(self.model, layer, input) if input else ()
         return explain_neuron(self.neurons, tuple(input), across)
 
     def __str__(self) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from .address import Span
 from .axes import Key
 from .frozen import dataclass
 from .locate import address_of
-from .model import Model, Neurons, Placed
+from .model import Model, Neurons, Placed, Population
 
-__all__ = ["Held", "address_text", "held"]
+__all__ = ["Held", "address_text", "fan_in", "held"]
+
+_STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,18 @@ def held(neurons: Neurons, number: int) -> tuple[Held, ...]:
         if placed is not None:
             found.append(Held(word, placed, placed.layout.key(coords), placed.layout.remaining(coords)))
     return tuple(found)
+
+
+def fan_in(cells: Population, number: int, fixed: Mapping[str, int]) -> int:
+    """How many incoming weights a neuron has: the axes of its weight arrays that are not fixed. Biases do not count."""
+    own = {axis.name for axis in cells.axes} | set(fixed)
+    total = 0
+    for word in cells.words:
+        if not word.startswith("bias") and word not in _STATISTICS:
+            placed = cells.find(word, {**cells.coords(number), **fixed})
+            if placed is not None:
+                total += math.prod(size for name, size in placed.layout.sizes.items() if name not in own)
+    return total
 
 
 def address_text(model: Model, neurons: Neurons) -> str:

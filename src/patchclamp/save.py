@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
 from .arrays import Array
-from .axes import Key
+from .axes import Key, Line
 from .edit import Edit
 from .errors import EditError, FileError
 from .files.keys import spans, within
@@ -44,8 +45,10 @@ def _statement(layer: LayerInfo) -> dict[str, Any]:
     assert kind is not None
     stated: dict[str, Any] = {}
     for key, attribute in kind.sizes.items():
-        if key in layer.sizes:
-            stated[attribute] = layer.sizes[key]
+        names = Line.parse(key).names if key.startswith("(") else (key,)
+        if all(name in layer.sizes for name in names):
+            sizes = [layer.sizes[name] for name in names]
+            stated[attribute] = math.prod(sizes) if key.startswith("(") else sizes[0]
     for word, attribute in kind.config.items():
         if word in layer.config and _plain(layer.config[word]):
             stated[attribute] = layer.config[word]
@@ -193,7 +196,7 @@ def _compare(model: Model, before: Mapping[str, str], path: str | PathLike[str])
     different = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
     if different:
         raise EditError(
-            f"{path} is a change of another model: {len(different)} of {len(now)} arrays differ from the one it was made "
-            f"on, first {different[0]!r}",
+            f"{path} is a change of another model: {len(different)} of {len(now)} arrays differ from the one it was "
+            f"made on, first {different[0]!r}",
             "nothing was changed",
         )

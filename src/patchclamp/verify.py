@@ -20,7 +20,7 @@ from .units import compare_units
 __all__ = ["FACTOR", "Check", "verify"]
 
 FACTOR = 8.0
-"""How many standard scales of rounding error are allowed: sqrt(n) u sum|w x| is one (see formulas.rounding)."""
+"""How many standard scales of rounding error are allowed; `formulas.rounding` says what one is."""
 
 
 def verify(model: Model, neurons: Neurons, calls: Sequence[Seen]) -> Check:
@@ -80,11 +80,10 @@ def _check(model: Model, neurons: Neurons, seen: Seen, compared: Compared) -> Ch
     if not verdict.excess.size:
         return Check("", True, 0, {}, 0.0, 0.0, 0.0, 0.0, 0.0, "")
     spot, good = verdict.spot, verdict.excess <= 1
-    names = {number: _name(model, neurons, number) for number in compared.numbers}
     weights, inputs, bias = _terms(neurons, compared, spot)
     recorded, difference = float(compared.recorded[spot]), float(verdict.difference[spot])
     return Check(
-        address=names[compared.numbers[spot[0]]],
+        address=_name(model, neurons, compared.numbers[spot[0]]),
         ok=bool(good.all()),
         compared=int(good.size if counted is None else counted.sum()),
         where=dict(zip(compared.axes, spot[1:], strict=True)),
@@ -95,7 +94,7 @@ def _check(model: Model, neurons: Neurons, seen: Seen, compared: Compared) -> Ch
         tolerance=float(verdict.tolerance[spot]),
         reason=_reason(neurons, float(verdict.tolerance[spot]), precise),
         cause="" if good.all() else _cause(neurons, seen),
-        failed=tuple(names[number] for number, row in zip(compared.numbers, good, strict=True) if not row.all()),
+        failed=tuple(_name(model, neurons, n) for n, row in zip(compared.numbers, good, strict=True) if not row.all()),
         weights=weights,
         inputs=inputs,
         bias=bias,
@@ -122,7 +121,9 @@ def _reason(neurons: Neurons, tolerance: float, precise: Precision) -> str:
     unit = f"u = 2^{round(np.log2(precise.sum))}, rounded to 2^{round(np.log2(precise.result))} ({precise.reason})"
     kind = neurons.layer.kind
     if kind is not None and kind.family in TERMS:
-        return f"{FACTOR:g} sqrt(n) u sum|w x|: rounding of a sum of n products (Higham and Mary 2019); {unit}"
+        return (
+            f"{FACTOR:g} sqrt(n) u (|y| + c sum|w x|), c = max(n^-1/2, 1/16): rounding of a sum of n products; {unit}"
+        )
     return f"{FACTOR:g} times the rounding error carried through the formula; {unit}"
 
 

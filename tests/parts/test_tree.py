@@ -57,10 +57,11 @@ def test_how_much_is_shown_is_said(count: int, shown_of: int, note: str) -> None
     assert len(grids.shown) == min(count, MAX_GRIDS)
 
 
-def test_a_row_of_full_grids_is_cut_after_four() -> None:
-    grids = Grids("t", tuple(square(64) for _ in range(9)), 512)
+def test_a_row_of_large_grids_is_cut_where_it_would_be_megabytes() -> None:
+    grids = Grids("t", tuple(square(32) for _ in range(9)), 512)
     assert len(grids.shown) == 4
     assert grids.note == "first 4 of 512"
+    assert len(Grids("t", tuple(square(64) for _ in range(9))).shown) == 1
 
 
 def test_grids_that_are_only_described_do_not_count_as_drawn() -> None:

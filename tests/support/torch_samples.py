@@ -150,7 +150,7 @@ def _transposed(draw: Draw, cls: type[nn.ConvTranspose2d]) -> Sample:
     kernel, dilation = draw.wholes(rank, 1, 4 if rank < 3 else 2), draw.wholes(rank, 1, 2)
     stride = draw.wholes(rank, 1, 3)
     extra = tuple(draw.whole(0, max(s, d) - 1) for s, d in zip(stride, dilation, strict=True))
-    padding = tuple(draw.whole(0, min(2, d * (k - 1))) for d, k in zip(dilation, kernel, strict=True))
+    padding = tuple(draw.whole(0, d * (k - 1) // 2) for d, k in zip(dilation, kernel, strict=True))
     layer = cls(
         groups * fan,
         groups * draw.whole(1, 3),
@@ -169,8 +169,6 @@ def _transposed(draw: Draw, cls: type[nn.ConvTranspose2d]) -> Sample:
         (n - 1) * s - 2 * p + d * (k - 1) + 1 + draw.whole(0, s - 1)
         for n, s, p, d, k in zip(x.shape[-rank:], stride, padding, dilation, kernel, strict=True)
     ]
-    if min(wanted) < 1:
-        return layer, x
     return layer, (x, wanted) if draw.flag() else {"input": x, "output_size": wanted}
 
 
@@ -234,7 +232,7 @@ def _instance_norm(draw: Draw, cls: type[nn.InstanceNorm2d]) -> Sample:
 def _group_norm(draw: Draw, cls: type[nn.GroupNorm]) -> Sample:
     groups, each = draw.whole(1, 4), draw.whole(1, 3)
     layer = cls(groups, groups * each, affine=draw.flag())
-    return layer, 1.5 + 2 * torch.randn(draw.whole(1, 3), groups * each, *draw.wholes(draw.whole(0, 3), 2, 4))
+    return layer, 1.5 + 2 * torch.randn(draw.whole(2, 3), groups * each, *draw.wholes(draw.whole(0, 3), 2, 4))
 
 
 @_sampler("LayerNorm")

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from ..count import Count, count, extents
 from ..errors import AddressError, KindError, RunError
 from ..frozen import replace
-from ..model import LayerInfo, Model
+from ..model import Model
 from ..pages import count_page
 from .models import Opened, open_model
 from .options import shape
@@ -56,7 +56,7 @@ def _counted(opened: Opened, options: Namespace) -> Count:
             f"{model.source} is a file: it cannot run, so it has no map sizes",
             "name one conv layer and that layer's input: patchclamp count FILE conv1 --input 1,28,28",
         )
-    across = _extents(model.layers[names[0]], options.input, model.source)
+    across = extents(model, model.layers[names[0]], options.input)
     rows = tuple(replace(row, positions=across) for row in found.layers)
     return Count(rows, found.parameters, " x ".join(map(str, options.input)))
 
@@ -82,15 +82,6 @@ def _only(model: Model, found: Count, names: tuple[str, ...]) -> Count:
         return found
     rows = tuple(row for row in found.layers if row.layer in names)
     return Count(rows, sum(row.parameters for row in rows), found.input)
-
-
-def _extents(layer: LayerInfo, size: tuple[int, ...], source: str) -> tuple[int, ...]:
-    if layer.kind is not None and layer.kind.family == "conv" and "stride" not in layer.config:
-        raise KindError(
-            f"{source} does not state the stride and padding of {layer.name!r}, so its positions are not known",
-            "a file written by patchclamp's Network.save states them; or count the live network: module:function",
-        )
-    return extents(layer, size)
 
 
 def _plain(found: Count) -> dict[str, object]:

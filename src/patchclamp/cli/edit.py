@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any
 
+from ..errors import PatchclampError
 from ..frozen import dataclass
 from ..parts.tree import Column, Page, Table
 from .models import Opened, open_model
@@ -47,8 +48,8 @@ class _Changed:
     """What an edit did to one array: how many numbers it wrote, how many differ now, and the norm of those places."""
 
     array: str
-    written: int
-    different: int
+    numbers: int
+    changed: int
     before: float
     after: float
 
@@ -98,6 +99,8 @@ def _named(text: str) -> tuple[str, str]:
 def _given(text: str) -> Any:
     try:
         return value(text)
+    except PatchclampError:
+        raise
     except ValueError as error:
         raise Usage(f"edit: {text!r} is no number", "a number, or @FILE (.json, .npy, .csv)") from error
 
@@ -163,8 +166,8 @@ def _write(changed: list[_Changed], options: Namespace, out: Output) -> None:
         Column("array"),
         Column("numbers", "right"),
         Column("changed", "right"),
-        Column("|before|"),
-        Column("|after|"),
+        Column("before"),
+        Column("after"),
     )
-    rows_ = tuple((row.array, row.written, row.different, row.before, row.after) for row in changed)
-    out.page(Page((Table(columns, rows_),)))
+    rows_ = tuple((row.array, row.numbers, row.changed, row.before, row.after) for row in changed)
+    out.page(Page((Table(columns, rows_, "before and after: the Euclidean norm of the numbers that were written"),)))

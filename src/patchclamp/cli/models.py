@@ -45,6 +45,9 @@ def open_model(text: str) -> Opened:
     """Open what MODEL names. Raises OpenError or FileError."""
     if is_live(text):
         return open_live(text)
+    if not (os.path.exists(text) or os.sep in text or text.endswith(".safetensors")):
+        hint = "model.safetensors, or for a live network module:function, as in models:make"
+        raise OpenError(f"{text!r} is no file, and no module:function", hint)
     return Opened(open_any(text), text)
 
 

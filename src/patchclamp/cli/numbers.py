@@ -8,12 +8,12 @@ from typing import Any
 
 from ..address import Address
 from ..arrays import Array
-from ..count import fan_in
 from ..frozen import dataclass, replace
+from ..layout import Layout
 from ..model import LayerInfo, Model, Neurons
 from ..parts.cells import special
 from ..parts.data import dumps, line
-from ..read import address_text, held
+from ..read import address_text, fan_in, held
 
 __all__ = ["csv_text", "json_text"]
 
@@ -130,8 +130,14 @@ def _layer_numbers(model: Model, layer: LayerInfo) -> Iterator[_Numbers]:
     layouts = {p.array.name: p.layout for cells in layer.populations.values() for p in cells.placed}
     for array in layer.arrays:
         layout = layouts.get(array.name)
-        axes = layout.remaining({}) if layout is not None else ()
+        axes = layout.remaining(_alone(layout)) if layout is not None else ()
         yield _Numbers(address, array.name, array, (), array.shape, axes)
+
+
+def _alone(layout: Layout) -> dict[str, int]:
+    """The axes of length 1 that are packed with another: the groups of a conv layer that has no groups."""
+    packed = [[axis.name for axis in term.axes()] for term in layout.terms]
+    return {name: 0 for names in packed for name in names[:-1] if layout.sizes[name] == 1}
 
 
 def _neuron_numbers(model: Model, neurons: Neurons) -> Iterator[_Numbers]:

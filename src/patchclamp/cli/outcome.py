@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 __all__ = ["Exit", "Usage"]
 
 
-class Exit(IntEnum):
+class Exit:
     """The exit codes; `cli.main` adds 130 for an interrupt."""
 
     OK = 0

@@ -75,6 +75,6 @@ class Output:
     def _terminal(self) -> int:
         """The width of the terminal that stdout is; 0 if it is none."""
         try:
-            return os.get_terminal_size(self.stream.fileno()).columns if self.stream.isatty() else 0
+            return os.get_terminal_size(self.stream.fileno()).columns or 80 if self.stream.isatty() else 0
         except (OSError, ValueError):
             return 0

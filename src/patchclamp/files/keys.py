@@ -28,7 +28,10 @@ def spans(shape: Sequence[int], key: Key) -> Spans:
 
 def within(inner: Spans, outer: Spans) -> bool:
     """Whether every place of the one is a place of the other."""
-    return all(len(a) == 0 or (a[0] in b and a[-1] in b and (len(a) < 2 or a[1] in b)) for a, b in zip(inner, outer, strict=True))
+    return all(
+        len(a) == 0 or (a[0] in b and a[-1] in b and (len(a) < 2 or a[1] in b))
+        for a, b in zip(inner, outer, strict=True)
+    )
 
 
 def lay_over(data: bytearray, mine: Spans, other: Spans, values: bytes, size: int) -> None:

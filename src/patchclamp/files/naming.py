@@ -11,14 +11,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..arrays import Array
-from ..kinds import find
+from ..frozen import replace
+from ..kinds import Kind, find
 from ..model import LayerInfo, describe
 
 __all__ = ["layers_of"]
 
 STATED = "patchclamp.layers"
 _RUNNING = "running_mean"
-_TABLES = ("wte", "wpe", "embed")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_BEHIND = ".parametrizations."
+_NOT_STATED = "not stated in the file"
+_TEXT = ("padding", "padding_mode", "mode", "nonlinearity")
+"""The attributes of layers that are words."""
+_TABLES = {"wte", "wpe", "emb", "embed", "embedding", "embeddings"}
+"""Words in the names that people give to tables of vectors."""
 
 
 def layers_of(arrays: tuple[Array, ...], metadata: Mapping[str, str]) -> dict[str, LayerInfo]:
@@ -33,14 +40,17 @@ def layers_of(arrays: tuple[Array, ...], metadata: Mapping[str, str]) -> dict[st
 
 
 def _split(name: str, stated: Mapping[str, Any]) -> tuple[str, str]:
-    """Layer and array: at the last dot, unless the file states a layer that ends elsewhere."""
+    """Layer and array, cut at the last dot; what stands behind a computed array belongs to the layer that computes it.
+
+    An array of the network itself keeps its whole name, so that no two arrays of a layer have one name.
+    """
     layer, _, leaf = name.rpartition(".")
-    while layer and layer not in stated:
-        shorter = layer.rpartition(".")[0]
-        if shorter in stated:
-            return shorter, name[len(shorter) + 1 :]
-        layer = shorter
-    return (layer, leaf) if layer in stated else (name.rpartition(".")[0], name.rpartition(".")[2])
+    behind, found, inner = name.partition(_BEHIND)
+    if found and behind in stated:
+        return behind, _BEHIND[1:] + inner
+    if not layer or (name.startswith(_BEHIND[1:]) and "" in stated):
+        return "", name
+    return layer, leaf
 
 
 def _stated(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -56,30 +66,55 @@ def _stated(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 def _layer(name: str, arrays: tuple[Array, ...], said: Mapping[str, Any] | None) -> LayerInfo:
     if said is not None and (kind := find([said["kind"]])) is not None:
-        return describe(LayerInfo(name, kind.name, kind, "stated", arrays), _reader(said))
+        layer = describe(LayerInfo(name, kind.name, kind, "stated", _roles(kind, arrays)), _reader(kind, said))
+        return layer if layer.described or layer.kind is None else _without(layer)
     shapes = {array.name: array.shape for array in arrays}
     suggested = _suggest(name, shapes)
     kind = find([suggested]) if suggested else None
     if kind is None:
-        return LayerInfo(name, "not stated in the file", None, "unknown", arrays)
-    layer = LayerInfo(name, kind.name, kind, "inferred", arrays)
-    return describe(layer, _reader({"groups": 1, "normalized_shape": shapes.get("weight", ())}))
+        return LayerInfo(name, _NOT_STATED, None, "unknown", arrays)
+    layer = LayerInfo(name, kind.name, kind, "inferred", _roles(kind, arrays))
+    layer = describe(layer, _reader(kind, {"groups": 1, "normalized_shape": list(shapes.get("weight", ()))}))
+    return layer if layer.kind is not None else replace(layer, class_name=_NOT_STATED)
 
 
-def _reader(said: Mapping[str, Any]) -> Callable[[str], Any]:
+def _without(layer: LayerInfo) -> LayerInfo:
+    """A layer whose arrays are not those of the kind that the file states."""
+    return LayerInfo(layer.name, layer.class_name, None, "unknown", layer.arrays, problem="none of its arrays is there")
+
+
+def _roles(kind: Kind, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The statistics that a norm keeps are no parameters, in a file as in a live network."""
+    if kind.role != "norm":
+        return arrays
+    return tuple(replace(array, role="buffer") if array.name in _STATISTICS else array for array in arrays)
+
+
+def _reader(kind: Kind, said: Mapping[str, Any]) -> Callable[[str], Any]:
+    """What the file says of an attribute; LookupError for what it does not say, or what no layer could have there."""
+
     def read(attribute: str) -> Any:
         value = said[attribute]
-        return tuple(value) if isinstance(value, list) else value
+        value = tuple(value) if isinstance(value, list) else value
+        sizes = all(type(item) is int and item >= 0 for item in (value if isinstance(value, tuple) else (value,)))
+        if attribute in kind.sizes.values():
+            possible = sizes and value != 0
+        else:
+            possible = sizes or value is None or type(value) in (bool, float)
+            possible = possible or (isinstance(value, str) and attribute in _TEXT)
+        if not possible:
+            raise LookupError(attribute)
+        return value
 
     return read
 
 
 def _suggest(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     """The kind that names and shapes suggest, if any."""
-    if "weight_hh_l0" in shapes and "weight_ih_l0" in shapes:
-        return _recurrent(shapes["weight_ih_l0"], shapes.get("weight_hr_l0", shapes["weight_hh_l0"])[-1], "")
-    if "weight_hh" in shapes and "weight_ih" in shapes:
-        return _recurrent(shapes["weight_ih"], shapes["weight_hh"][-1], "Cell")
+    for suffix, ending in (("_l0", ""), ("", "Cell")):
+        into, back = shapes.get(f"weight_ih{suffix}", ()), shapes.get(f"weight_hh{suffix}", ())
+        if len(into) == len(back) == 2:
+            return _recurrent(into, shapes.get(f"weight_hr{suffix}", back), ending)
     weight = shapes.get("weight")
     if weight is None or not weight:
         return ""
@@ -88,8 +123,8 @@ def _suggest(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
     if len(weight) == 1:
         return "torch.nn.LayerNorm" if "bias" in shapes else "torch.nn.RMSNorm"
     if len(weight) == 2:
-        leaf = name.rpartition(".")[2].lower()
-        table = "bias" not in shapes and any(word in leaf for word in _TABLES)
+        words = {word.rstrip("0123456789") for word in name.rpartition(".")[2].lower().split("_")}
+        table = "bias" not in shapes and not words.isdisjoint(_TABLES)
         return "torch.nn.Embedding" if table else "torch.nn.Linear"
     return _conv(weight, shapes.get("bias"))
 
@@ -98,12 +133,12 @@ def _conv(weight: tuple[int, ...], bias: tuple[int, ...] | None) -> str:
     rank = len(weight) - 2
     if rank > 3:
         return ""
-    turned = bias is not None and bias[0] != weight[0] and bias[0] == weight[1]
+    turned = bias is not None and bias != weight[:1] and bias == weight[1:2]
     return f"torch.nn.{'ConvTranspose' if turned else 'Conv'}{rank}d"
 
 
-def _recurrent(weight: tuple[int, ...], units: int, suffix: str) -> str:
-    """The number of gates tells LSTM, GRU and RNN apart."""
+def _recurrent(weight: tuple[int, ...], state: tuple[int, ...], suffix: str) -> str:
+    """The number of gates tells LSTM, GRU and RNN apart. A projection (hidden, units) has the units at its end."""
     cells = {4: "LSTM", 3: "GRU", 1: "RNN"}
-    gates, left = divmod(weight[0], units) if units else (0, 1)
+    gates, left = divmod(weight[0], state[-1]) if state and state[-1] else (0, 1)
     return f"torch.nn.{cells[gates]}{suffix}" if not left and gates in cells else ""

@@ -78,8 +78,12 @@ class FileLedger:
         self._pending: list[tuple[Array, Key, bytes]] = []
         self._saved: list[tuple[Array, Key, Values]] = []
 
+    gathers = False
+
     def check(self, array: Array, key: Key, verb: str, value: Any, what: str) -> None:
         """Refuse values of a wrong shape, and those that the array's type cannot hold."""
+        if verb == "freeze":
+            return
         now = self.now(array, key)
         shape, numbers = _flat(value, what)
         if verb == "scale" and shape:

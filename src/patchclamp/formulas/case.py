@@ -82,15 +82,20 @@ class Answer:
     bound: Floats = field(default_factory=lambda: np.zeros(()))
 
 
-def rounding(precision: Precision, count: int, magnitude: Floats) -> Floats:
-    """The scale of the error of a sum of `count` products, where `magnitude` is sum|w x|: sqrt(n) u sum|w x|.
+BLOCK = 16.0
+"""Partial sums in an unlucky order are taken to reach one 16th of sum|w x|: kernels sum in blocks and lanes."""
+
+
+def rounding(precision: Precision, count: int, total: Floats, magnitude: Floats) -> Floats:
+    """The scale of the error of a sum of `count` products: sqrt(n) u (|sum w x| + c sum|w x|), c = max(n^-1/2, 1/16).
 
     The worst case is n u sum|w x| (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1). With
-    rounding errors that are independent with mean zero it is sqrt(n) instead of n, times a constant that sets the
-    probability (Higham and Mary, A new approach to probabilistic rounding error analysis, SIAM J. Sci. Comput., 2019).
+    rounding errors that are independent with mean zero sqrt(n) stands for n (Higham and Mary, A new approach to
+    probabilistic rounding error analysis, SIAM J. Sci. Comput., 2019), and each addition errs by u times the partial
+    sum that it makes. In a random order partial sums grow to the total plus a walk of length sum|w x| / sqrt(n).
     """
-    scale = precision.sum * float(np.sqrt(count)) + precision.product
-    return np.asarray(scale * magnitude, dtype=np.float64)
+    reach = abs(total) + magnitude * max(count**-0.5, 1 / BLOCK)
+    return np.asarray((precision.sum * count**0.5 + precision.product) * reach, dtype=np.float64)
 
 
 def spread(values: Floats, like: Floats) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,12 @@ def conv(case: Case) -> Answer:
     index = _index(geometry, x.shape[2:], case.extents, case.position)
     total, magnitude = _sums(weight, x, index, [coords["group"] for coords in case.coords])
     bias = _bias(case, total)
-    error = rounding(case.precision, int(np.prod(weight.shape[1:])) + 1, magnitude + abs(bias))
-    # A transposed convolution may be summed in the type of the result, one tap at a time.
-    taps = int(np.prod(kernel)) if geometry.transposed else 0
-    error = error + case.precision.result * float(np.sqrt(taps)) * magnitude / 4
+    count = int(np.prod(weight.shape[1:])) + 1
+    error = rounding(case.precision, count, abs(total) + abs(bias), magnitude + abs(bias))
+    if geometry.transposed and case.precision.result > case.precision.sum:
+        # Its taps are added up in the type of the result, one by one.
+        coarse = replace(case.precision, sum=case.precision.result, product=0.0)
+        error = error + rounding(coarse, int(np.prod(kernel)), total, magnitude) / 4
     return Answer(total + bias, error, case.precision.result * abs(total))
 
 

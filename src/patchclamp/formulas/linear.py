@@ -12,7 +12,7 @@ __all__ = ["affine", "bilinear", "linear"]
 def affine(case: Case, total: Floats, magnitude: Floats, count: int) -> Answer:
     """A sum of `count` products, plus the bias. The sum may be rounded before the bias comes to it."""
     bias = spread(case.bias(), total)
-    error = rounding(case.precision, count + 1, magnitude + abs(bias))
+    error = rounding(case.precision, count + 1, abs(total) + abs(bias), magnitude + abs(bias))
     return Answer(total + bias, error, case.precision.result * abs(total))
 
 

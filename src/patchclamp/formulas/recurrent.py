@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .case import Floats, Ints, Precision
+from .case import Floats, Ints, Precision, rounding
 
 __all__ = ["Trace", "Weights", "run", "unroll"]
 
@@ -55,21 +55,22 @@ class _Noisy:
 
 @dataclass(frozen=True)
 class _Arithmetic:
-    """Operations on noisy values, each adding the rounding of its result (u: its unit roundoff)."""
+    """Operations on noisy values, each adding the rounding of its result."""
 
     precision: Precision
     nonlinearity: str = "tanh"
 
     @property
     def u(self) -> float:
-        return self.precision.result
+        """The standard deviation of one rounding: errors spread evenly over -u to u have u / sqrt(3)."""
+        return self.precision.result / float(np.sqrt(3))
 
     def affine(self, weight: Floats, bias: Floats, x: _Noisy) -> _Noisy:
         """W x + b for every gate: (batch, gate, unit); the sum of n products as in `case.rounding`."""
         value = np.einsum("gui,bi->bgu", weight, x.value)
         size = np.einsum("gui,bi->bgu", abs(weight), abs(x.value)) + abs(bias)
-        scale = self.precision.sum**2 * (weight.shape[2] + 2) + self.precision.product**2
-        var = np.einsum("gui,bi->bgu", weight**2, x.var) + scale * size**2 + (self.u * value) ** 2
+        gathered = rounding(self.precision, weight.shape[2] + 1, abs(value) + abs(bias), size)
+        var = np.einsum("gui,bi->bgu", weight**2, x.var) + gathered**2 + (self.u * value) ** 2
         return _Noisy(value + bias, var + (self.u * (value + bias)) ** 2)
 
     def add(self, a: _Noisy, b: _Noisy) -> _Noisy:

@@ -34,7 +34,7 @@ def embedding_bag(case: Case) -> Answer:
     found, size = np.stack(values, axis=1), np.stack(magnitude, axis=1)
     longest = max((len(tokens) for tokens, _ in bags), default=1)
     # The largest is picked, not summed, and a sum of 16-bit numbers may be gathered in their own type.
-    error = rounding(case.precision, longest, size) if mode != "max" else np.zeros_like(size)
+    error = rounding(case.precision, max(longest, 1), found, size) if mode != "max" else np.zeros_like(size)
     bound = np.stack(doubts, axis=1) + (2 * case.precision.result * size if mode != "max" else 0.0)
     return Answer(found, error, bound)
 

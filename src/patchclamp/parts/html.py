@@ -15,7 +15,7 @@ LINE = "1px solid rgba(128,128,128,0.4)"
 BOX = "overflow:auto;max-height:48em;margin:0.5em 0"
 TABLE = "border-collapse:collapse;color:inherit;background:none;font-size:inherit;margin:0"
 CELL = "padding:0.15em 0.8em 0.15em 0;background:none;border:0;vertical-align:top"
-MAX_ROWS = 1000  # rows of a table; more make a page that a browser is slow with
+MAX_ROWS = 500  # rows of a table; more make a page that a browser is slow with
 NO_ROWS = '<tr style="background:none"><td style="border:0;text-align:left">(no rows)</td></tr>\n'
 
 
@@ -64,7 +64,7 @@ def _field(label: str, value: str) -> str:
 
 def _table(table: Table) -> str:
     more = f" (first {MAX_ROWS:,} of {len(table.rows):,} rows)" if len(table.rows) > MAX_ROWS else ""
-    caption = _safe(f"{table.caption}{more}".strip())
+    caption = _safe(table.caption + more)
     caption = f'<caption style="text-align:left;color:inherit">{caption}</caption>\n' if caption else ""
     columns = tuple(zip(table.on_right, (column.wrap for column in table.columns), strict=True))
     head = _row(columns, table.names, "th", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from .unchanged import surely
 
 __all__ = ["TorchLedger"]
 
+_Rows = tuple[int, torch.Tensor]
+"""An axis, and the indices of scattered rows on it."""
 _clock = itertools.count()
 _NOTHING = "nothing was changed"
 
@@ -32,12 +34,30 @@ class _Saved:
     whole: torch.Tensor
     before: torch.Tensor
     time: int
+    rows: _Rows | None = None
+
+    def alone(self) -> bool:
+        """Whether no later edit touched this memory, and it is the network's still."""
+        slot = self.array.storage
+        assert isinstance(slot, Slot)
+        now = slot.stored()
+        same = now is not None and now.shape == self.whole.shape and _memory(now) == _memory(self.whole)
+        return same and not any(_memory(other.whole) == _memory(self.whole) for other in _younger(self))
+
+    def one_by_one(self) -> list[_Saved]:
+        """The same record as one for each row."""
+        if self.rows is None:
+            return [self]
+        axis, index = self.rows
+        keys = [(slice(None),) * axis + (row,) for row in index.tolist()]
+        parts = zip(keys, self.before.unbind(axis), strict=True)
+        return [_Saved(self.array, key, self.whole, before.clone(), self.time) for key, before in parts]
 
     def view(self) -> torch.Tensor:
         return self.whole[self.key]
 
     def moved(self) -> torch.Tensor | None:
-        """The same place of the network, where it is other memory by now: `model.to(...)`, `load_state_dict(assign=True)`."""
+        """The same place of the network, where it is other memory by now: `model.to(...)`, a state dict assigned."""
         slot = self.array.storage
         assert isinstance(slot, Slot)
         now = slot.stored()
@@ -49,6 +69,8 @@ class _Saved:
 class TorchLedger:
     """What one edit has saved, in order; all ledgers that are not closed know of each other."""
 
+    gathers = True
+
     def __init__(self) -> None:
         self.records: list[_Saved] = []
         _open.add(self)
@@ -57,9 +79,10 @@ class TorchLedger:
         """Refuse what would be lost or wrong: see `storage.why_not_writable`, and values of a wrong shape or type."""
         slot = array.storage
         assert isinstance(slot, Slot)
-        view = writable(slot, array.role, what)[key]
+        whole = writable(slot, array.role, what)
         if verb in ("zero", "freeze"):
             return
+        view = whole[key]
         given = _values(value, what)
         if verb == "scale" and given.dim():
             raise EditError(f"{what}: a factor is one number, not {tuple(given.shape)} of them", _NOTHING)
@@ -76,6 +99,9 @@ class TorchLedger:
         assert isinstance(slot, Slot)
         with torch.no_grad():
             whole = slot.tensor().detach()
+            if rows := _rows(key):
+                self._change_rows(array, whole, rows, verb, value)
+                return
             view = whole[key]
             self.records.append(_Saved(array, key, whole, view.clone(), next(_clock)))
             if verb == "zero":
@@ -85,8 +111,21 @@ class TorchLedger:
             else:
                 _compute(view, verb, _values(value, verb))
 
+    def _change_rows(self, array: Array, whole: torch.Tensor, rows: _Rows, verb: str, value: Any) -> None:
+        """Scattered rows in three calls of torch, however many they are."""
+        axis, index = rows
+        before = whole.index_select(axis, index)
+        self.records.append(_Saved(array, (slice(None),) * axis, whole, before, next(_clock), rows))
+        if verb == "zero":
+            whole.index_fill_(axis, index, 0)
+        else:
+            after = before.clone()
+            _compute(after, verb, _values(value, verb))
+            whole.index_copy_(axis, index, after)
+
     def mark(self) -> int:
-        return len(self.records)
+        """A moment: what is saved from now on is later."""
+        return next(_clock)
 
     def undo(self, mark: int = 0) -> None:
         """Put everything since `mark` back, the last first. An interrupt waits until all is back."""
@@ -96,8 +135,10 @@ class TorchLedger:
             raise EditError(f"not everything could be put back: {failed[0]}") from failed[0]
 
     def _undo(self, mark: int, failed: list[Exception]) -> None:
-        while len(self.records) > mark:
+        while self.records and self.records[-1].time >= mark:
             try:
+                if _tangled(self.records[-1]):
+                    _take_apart(_open)
                 _put_back(self.records[-1])
             except Exception as error:
                 failed.append(error)
@@ -109,6 +150,7 @@ class TorchLedger:
         self.records.clear()
 
     def saved(self) -> Sequence[tuple[Array, Key, torch.Tensor]]:
+        _take_apart([self])
         return [(record.array, record.key, record.before) for record in self.records]
 
     def now(self, array: Array, key: Key) -> torch.Tensor:
@@ -131,8 +173,29 @@ def _compute(view: torch.Tensor, verb: str, given: torch.Tensor) -> None:
         view.copy_(wide)
 
 
+def _rows(key: Any) -> _Rows | None:
+    """Which axis of a key takes scattered rows, and which."""
+    found = next(((axis, index) for axis, index in enumerate(key) if isinstance(index, tuple)), None)
+    return None if found is None else (found[0], torch.tensor(found[1]))
+
+
+def _tangled(record: _Saved) -> bool:
+    """Whether scattered rows and other edits have met, so that single rows must be told apart."""
+    younger = _younger(record)
+    return (record.rows is not None or any(other.rows is not None for other in younger)) and not record.alone()
+
+
+def _take_apart(ledgers: Iterable[TorchLedger]) -> None:
+    """Make every record of scattered rows one for each row: edits that overlap are put back element by element."""
+    for ledger in ledgers:
+        ledger.records[:] = [part for record in ledger.records for part in record.one_by_one()]
+
+
 def _put_back(record: _Saved) -> None:
     with torch.no_grad():
+        if record.rows is not None:
+            record.whole.index_copy_(*record.rows, record.before)
+            return
         _restore(record.view(), record)
         moved = record.moved()
         if moved is not None:
@@ -184,7 +247,7 @@ def _range(view: torch.Tensor) -> tuple[int, int]:
 
 
 def _offsets(view: torch.Tensor, unit: int) -> torch.Tensor:
-    """The place of every unit (an element, or where types differ a byte) of a view in its storage, in row-major order."""
+    """The place of every unit (an element, or where types differ a byte) of a view in its storage, row-major."""
     offsets = torch.tensor(int(view.storage_offset()), device="cpu")
     for size, stride in zip(view.shape, view.stride(), strict=True):
         offsets = offsets[..., None] + torch.arange(size, device="cpu") * stride
@@ -227,4 +290,3 @@ def _holds(dtype: torch.dtype, given: torch.Tensor) -> bool:
     if dtype.is_floating_point or dtype.is_complex:
         return True
     return bool((given.to(dtype).to(given.dtype) == given).all())
-

@@ -1,8 +1,8 @@
 """Keep chosen weights as they are while an optimizer trains the rest.
 
 `requires_grad` holds for whole tensors only, and a gradient set to zero does not stop weight decay or momentum. So
-around every step the bytes are put back, the gradient is zero, and what the optimizer remembers of these weights
-(momentum, running squares) stands still: nothing gathers that would make them jump when they are released.
+after every step the bytes are put back, and what the optimizer remembers of these weights (momentum, running squares)
+as well: nothing gathers that would make them jump when they are released.
 """
 
 from __future__ import annotations
@@ -92,8 +92,7 @@ class _Step:
     remembered: dict[str, torch.Tensor]
 
     def still(self) -> None:
-        """No gradient, and the bytes that were there."""
-        _clear(self.parameter.grad, self.key)
+        """The bytes that were there."""
         self.parameter.detach()[self.key].copy_(self.value)
 
 
@@ -132,7 +131,6 @@ def _begin(hold: _Hold, optimizer: Any, memory: set[int]) -> _Step | None:
     if parameter is None or parameter.untyped_storage().data_ptr() not in memory:
         return None
     with torch.no_grad():
-        _clear(parameter.grad, hold.key)
         remembered = {name: state[hold.key].clone() for name, state in _state(optimizer, parameter).items()}
         return _Step(parameter, hold.key, parameter.detach()[hold.key].clone(), remembered)
 
@@ -148,7 +146,7 @@ def _state(optimizer: Any, parameter: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _quiet(item: Any, steps: Sequence[_Step]) -> Any:
-    """A closure runs within the step: it finds the held bytes, and the gradient that it leaves is zero there too."""
+    """A closure runs within the step: it finds the held bytes, and the search that follows it must not move them."""
     if not callable(item) or isinstance(item, torch.optim.Optimizer):
         return item
     closure: Callable[[], Any] = item
@@ -167,17 +165,5 @@ def _quiet(item: Any, steps: Sequence[_Step]) -> Any:
 
 
 def _clear(gradient: torch.Tensor | None, key: Key) -> None:
-    """Make a gradient zero at a key; a sparse one (an embedding's) holds some rows only."""
-    if gradient is None:
-        return
-    if not gradient.is_sparse:
+    if gradient is not None and not gradient.is_sparse:
         gradient.detach()[key] = 0
-        return
-    rows, values = gradient._indices()[0], gradient._values()
-    row = key[0] if key else slice(None)
-    chosen = range(gradient.shape[0])[row]
-    wanted = torch.tensor([chosen] if isinstance(chosen, int) else list(chosen), device=rows.device)
-    hit = torch.nonzero(torch.isin(rows, wanted)).reshape(-1)
-    part = values[hit]
-    part[(slice(None), *key[1:])] = 0
-    values[hit] = part

@@ -38,10 +38,8 @@ class TorchKeeper:
         modules = dict(self.model.named_modules(remove_duplicate=False))
         return untie(modules[layer], layer, extents, changed)
 
-    def state(
-        self, saved: Sequence[tuple[Array, Key, torch.Tensor]] = ()
-    ) -> tuple[Sequence[Entry], Mapping[str, str]]:
-        """Everything in the state_dict as (name, dtype, shape, chunks of bytes), and the names that are ties of another.
+    def state(self, saved: Sequence[tuple[Array, Key, torch.Tensor]] = ()) -> tuple[Sequence[Entry], Mapping[str, str]]:
+        """Everything in the state_dict as (name, dtype, shape, chunks of bytes), and which names are ties of another.
 
         With what an edit has `saved`, the numbers are those from before it. Raises EditError for what is no plain
         array: meta tensors, extra state of other types.

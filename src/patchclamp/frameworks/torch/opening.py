@@ -17,6 +17,7 @@ from .keeping import TorchKeeper
 from .runner import TorchRunner
 from .storage import Slot, dtype_name
 from .untying import START
+from .watch import overrides
 
 __all__ = ["handles", "open_model"]
 
@@ -130,7 +131,9 @@ def _layer(
     arrays = tuple(_array(prefix, one, ties) for one in held)
     kind = find(map(class_name, type(module).__mro__))
     known = "stated" if kind else "unknown" if arrays else ""
-    layer = LayerInfo(name, class_name(type(module)), kind, known, arrays)
+    layer = LayerInfo(
+        name, class_name(type(module)), kind, known, arrays, own_forward=kind is not None and overrides(module, kind)
+    )
     return describe(layer, lambda path: _attribute(module, path))
 
 

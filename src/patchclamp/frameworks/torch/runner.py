@@ -35,6 +35,7 @@ class TorchRunner:
 
         Raises RunError, naming the layer, when the model raises. The model is as before in every case.
         """
+        _refuse_meta(self.model)
         modules = dict(self.model.named_modules(remove_duplicate=False))
         with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
             for name, probe in probes.items():
@@ -59,6 +60,11 @@ class TorchRunner:
                 x = torch.zeros((1, *x), dtype=_dtype(dtype) or _float_dtype(self.model), device=_device(self.model))
             self._call(x)
         return seen
+
+    def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The output shape of one layer by itself on an input of `shape`; nothing is computed."""
+        module = dict(self.model.named_modules(remove_duplicate=False))[layer]
+        return TorchRunner(module).shapes([""], shape[1:], "")[""][0][1]
 
     def copy(self, value: Any, key: Key = ()) -> Any:
         """A copy of part of a tensor, detached, in memory of its own; nested tuples and dicts are copied whole."""
@@ -105,7 +111,7 @@ class TorchRunner:
 
     def _call(self, x: Any) -> None:
         try:
-            if isinstance(x, tuple):
+            if isinstance(x, tuple) and not hasattr(x, "_fields"):  # a packed sequence is one argument
                 self.model(*map(_tensor, x))
             elif isinstance(x, Mapping):
                 self.model(**{name: _tensor(item) for name, item in x.items()})
@@ -158,6 +164,15 @@ def _shortened(left: torch.Tensor) -> tuple[float, str]:
     if "tf32" in allowed:
         return 2.0**-10, "TF32 is allowed in float32 products"
     return 0.0, ""
+
+
+def _refuse_meta(model: torch.nn.Module) -> None:
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        if value.is_meta:
+            raise RunError(
+                f"the network cannot run: {name} is on the meta device, where it has a shape but no numbers",
+                "load its weights first; shapes alone can be counted: net.count(input=...)",
+            )
 
 
 def _tensor(x: Any) -> Any:

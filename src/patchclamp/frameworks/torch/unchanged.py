@@ -58,7 +58,7 @@ class _Before:
                 for container, items in contents:
                     _refill(container, items)
             for tensor, copy, version in self.held:
-                if _version(tensor) != version:
+                if _version(tensor) != version or _differs(tensor, copy):
                     _write(tensor, copy)
             for weight in self.weights:
                 weight.restore()
@@ -149,6 +149,14 @@ def _write(tensor: torch.Tensor, copy: torch.Tensor) -> None:
         tensor.detach().copy_(copy)
 
 
+def _differs(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
+    """Whether the bits differ: batch_norm writes its running statistics without counting it as a version."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        return False
+    now, before = (t.detach().resolve_conj().resolve_neg().reshape(-1).view(torch.uint8) for t in (tensor, copy))
+    return not torch.equal(now, before)
+
+
 def _version(tensor: torch.Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
@@ -173,7 +181,7 @@ def _settings() -> list[Callable[[], Any]]:
 
 
 def surely(action: Callable[[], None]) -> None:
-    """Do what must not be left half done. It may be done twice: an interrupt starts it again, and is raised at the end."""
+    """Do what must not be left half done. An interrupt starts it again, and is raised at the end."""
     interrupted: KeyboardInterrupt | None = None
     while True:
         try:

@@ -95,7 +95,9 @@ class Untied:
         own = first.reshape(-1, *(1,) * len(extents)).expand(filters, *extents).clone()
         # What is not finite cannot be subtracted again.
         start = torch.where(torch.isfinite(first), first, torch.zeros_like(first))
-        self.parameter = torch.nn.Parameter(own, requires_grad=weight.requires_grad if bias is None else bias.requires_grad)
+        self.parameter = torch.nn.Parameter(
+            own, requires_grad=weight.requires_grad if bias is None else bias.requires_grad
+        )
         self._module = module
         self._changed = changed
         self._before = type(module), bias

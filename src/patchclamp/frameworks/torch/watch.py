@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from ...kinds import Kind, class_name
 from ...model import Probe
 
-__all__ = ["OpWatch"]
+__all__ = ["OpWatch", "overrides"]
 
 _CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
@@ -40,7 +40,7 @@ class OpWatch(TorchFunctionMode):
     @classmethod
     def of(cls, module: torch.nn.Module, kind: Kind | None) -> OpWatch | None:
         """A watch for a module that overrides its kind's forward; None where the kind's own forward runs."""
-        if kind is None or kind.op not in _ARGUMENTS or not _overrides(module, kind):
+        if kind is None or kind.op not in _ARGUMENTS or not overrides(module, kind):
             return None
         return cls(module, kind.op)
 
@@ -82,7 +82,7 @@ class OpWatch(TorchFunctionMode):
         probe.enter({"input": given["input"]}, {**config, **facts, "opaque": changed})
 
 
-def _overrides(module: torch.nn.Module, kind: Kind) -> bool:
+def overrides(module: torch.nn.Module, kind: Kind) -> bool:
     """Whether a class more derived than the kind's, or the instance itself, has its own forward."""
     if "forward" in module.__dict__:
         return True
