@@ -261,14 +261,14 @@ def test_an_interrupt_while_putting_back_waits(monkeypatch: pytest.MonkeyPatch) 
 
     model = make()
     net, before = pc.open(model), everything(model)
-    refill, calls = unchanged._refill, iter(range(10_000))
+    same, calls = unchanged._same, iter(range(10_000))
 
-    def interrupted(*given: Any) -> None:
-        if next(calls) == 40:
+    def interrupted(*given: Any) -> bool:
+        if next(calls) == 5:
             raise KeyboardInterrupt
-        refill(*given)
+        return same(*given)
 
-    monkeypatch.setattr(unchanged, "_refill", interrupted)
+    monkeypatch.setattr(unchanged, "_same", interrupted)
     with pytest.raises(KeyboardInterrupt):
         net["conv[1]"].record(X)
     assert everything(model) == before

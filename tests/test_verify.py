@@ -225,6 +225,16 @@ def test_autocast_is_allowed_for():
     assert "rounded to the type of the result first" in check[0].reason
 
 
+def test_numbers_too_small_for_a_relative_error():
+    """float16 has a fixed spacing of 2^-24 below 2^-14."""
+    module = nn.Linear(2, 1, bias=False).half()
+    module.weight.data.copy_(torch.tensor([[-0.00124836, 0.2357]]))
+    check = pc.open(module)[""].verify(torch.tensor([[-0.0055275, 0.0]]).half())
+    assert check
+    assert check.recorded < 2**-14
+    assert check.ulp < 1
+
+
 def test_nan_is_nan():
     net = pc.open(nn.Linear(3, 2))
     x = torch.tensor([[1.0, float("nan"), 2.0]])

@@ -23,6 +23,10 @@ FACTOR = 8.0
 """How many standard scales of rounding error are allowed; `formulas.rounding` says what one is."""
 
 
+SMALL = 4.0
+"""How many spacings of the smallest numbers are allowed, where a relative error says nothing."""
+
+
 def verify(model: Model, neurons: Neurons, calls: Sequence[Seen]) -> Check:
     """Recompute what was recorded (whole inputs, the output of `neurons`) and compare.
 
@@ -57,7 +61,7 @@ class _Verdict:
     def of(cls, compared: Compared, precise: Precision) -> _Verdict:
         recorded, recomputed = compared.recorded, compared.recomputed
         exact = (compared.error == 0) & (compared.bound == 0)
-        final = np.where(exact, 0.0, precise.result * abs(recomputed))
+        final = np.where(exact, 0.0, precise.result * abs(recomputed) + SMALL * precise.least)
         tolerance = FACTOR * compared.error + compared.bound + final
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             difference = abs(recorded - recomputed)
@@ -90,7 +94,7 @@ def _check(model: Model, neurons: Neurons, seen: Seen, compared: Compared) -> Ch
         recorded=recorded,
         recomputed=float(compared.recomputed[spot]),
         difference=difference,
-        ulp=_ulp(recorded, difference, precise.result),
+        ulp=_ulp(recorded, difference, precise),
         tolerance=float(verdict.tolerance[spot]),
         reason=_reason(neurons, float(verdict.tolerance[spot]), precise),
         cause="" if good.all() else _cause(neurons, seen),
@@ -105,14 +109,14 @@ def _name(model: Model, neurons: Neurons, number: int) -> str:
     return model.addresses.text(address_of(neurons, number))
 
 
-def _ulp(value: float, difference: float, roundoff: float) -> float:
+def _ulp(value: float, difference: float, precise: Precision) -> float:
     """Difference in units in the last place: the spacing of numbers at `value` in the checked type."""
     if difference == 0:
         return 0.0
-    if not np.isfinite(value) or not roundoff:
+    if not np.isfinite(value) or not precise.result:
         return float("inf")
-    spacing = 2 * roundoff * 2.0 ** np.floor(np.log2(abs(value))) if value else np.finfo(np.float64).tiny
-    return float(difference / spacing)
+    spacing = 2 * precise.result * 2.0 ** np.floor(np.log2(abs(value))) if value else 0.0
+    return float(difference / max(spacing, precise.least))
 
 
 def _reason(neurons: Neurons, tolerance: float, precise: Precision) -> str:

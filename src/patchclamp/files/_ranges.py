@@ -12,10 +12,11 @@ import operator
 from collections.abc import Iterator
 from itertools import product
 from math import gcd, prod
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from ..axes import Key
 from ..errors import AddressError
+from ..frozen import dataclass
 
 __all__ = ["Block", "Hyperslab", "blocks", "gather", "hyperslab", "scatter"]
 
@@ -24,7 +25,8 @@ Levels = tuple[tuple[int, int], ...]
 """Repetitions of a run, outermost first: (count, distance in bytes)."""
 
 
-class Hyperslab(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hyperslab:
     """Where the bytes of a key lie: runs of `run` bytes from `offset` on, repeated by `levels`.
 
     `shape` is that of the result: one extent for each slice of the key, and the axes after it.
@@ -40,7 +42,8 @@ class Hyperslab(NamedTuple):
         return self.run * prod(count for count, _ in self.levels)
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Block:
     """One read of `length` bytes at `offset`; the wanted runs in it are repeated by `levels` (none: all of it)."""
 
     offset: int

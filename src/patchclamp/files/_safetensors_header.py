@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from math import prod
-from typing import NamedTuple, cast
+from typing import cast
 
 from ..arrays import DTYPES
 from ..errors import FileError
+from ..frozen import dataclass
 from ._handle import FileHandle
 
 __all__ = ["HEADER_MOST", "WORDS", "Entry", "encodable", "read_header", "shown"]
@@ -64,7 +65,8 @@ _JSON_WORDS = {
 }
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """One array as the header gives it; `begin` and `end` count from the start of the file."""
 
     name: str
@@ -243,7 +245,8 @@ def _refuse_size(shape: list[int], word: str, bits: int, held: int, bad: Callabl
 def _refuse_holes(path: str, entries: list[Entry], base: int, size: int) -> None:
     """The arrays must cover the bytes after the header exactly: no overlap, no hole, nothing left over."""
     at, before = base, ""
-    for name, _, _, begin, end in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+        name, begin, end = entry.name, entry.begin, entry.end
         if begin < at:
             reason = f"its bytes overlap those of {shown(before)!r}"
             raise FileError(path, reason, place=f"byte {begin}", array=shown(name), hint=_DAMAGED)

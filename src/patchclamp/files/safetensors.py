@@ -18,7 +18,7 @@ from typing import cast
 from ..arrays import DTYPES, Array, Values
 from ..axes import Key
 from ..errors import AddressError, EditError, FileError, nearest
-from ..frozen import dataclass, field
+from ..frozen import dataclass, field, replace
 from ._atomic import put, replacing
 from ._handle import FileHandle
 from ._ranges import Hyperslab, blocks, gather, hyperslab, scatter
@@ -81,7 +81,7 @@ class SafetensorsStorage:
             hint = "the other arrays of this file can be read"
             raise FileError(self.handle.path, reason, place="header", array=shown(entry.name), hint=hint)
         where = hyperslab(entry.shape, DTYPES[entry.dtype].size, key)
-        return where._replace(offset=entry.begin + where.offset)
+        return replace(where, offset=entry.begin + where.offset)
 
     def _fill(self, out: memoryview, where: Hyperslab) -> None:
         done = 0

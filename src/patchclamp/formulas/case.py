@@ -22,6 +22,7 @@ class Precision:
     result   of the type that leaves the layer
     sum      of the type that sums are gathered in; 16-bit floats are gathered in float32
     product  of what is multiplied, where that is rounded first (TF32, autocast), else 0
+    least    the spacing of the smallest numbers of the type that leaves the layer (its subnormal ones)
     reason   in words
     """
 
@@ -29,6 +30,7 @@ class Precision:
     sum: float
     product: float = 0.0
     reason: str = ""
+    least: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class TorchRunner:
         if any(_roundoff(item.dtype) < result for item in entered if item.is_floating_point()):
             product, why = max(product, 2 * result), "inputs or weights are rounded to the type of the result first"
         name = str(left.dtype).removeprefix("torch.")
-        return Precision(result, gathered, product, f"{name}; {why}" if why else name)
+        return Precision(result, gathered, product, f"{name}; {why}" if why else name, _least(left.dtype))
 
     def _call(self, x: Any) -> None:
         try:
@@ -134,6 +134,10 @@ class TorchRunner:
 
 def _roundoff(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2 if dtype.is_floating_point or dtype.is_complex else 0.0
+
+
+def _least(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).tiny * torch.finfo(dtype).eps if dtype.is_floating_point or dtype.is_complex else 0.0
 
 
 _CUDA = ("", "cuda.matmul", "cudnn", "cudnn.conv", "cudnn.rnn")

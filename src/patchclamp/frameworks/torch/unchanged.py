@@ -7,6 +7,7 @@ import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ __all__ = ["surely", "unchanged"]
 _DICTS = {dict, OrderedDict, defaultdict, Counter}
 _LISTS = {list, deque}
 _CONTAINERS = _DICTS | _LISTS | {set}
+_TENSORS = {torch.Tensor, torch.nn.Buffer}
 
 
 @contextmanager
@@ -43,30 +45,26 @@ class _Before:
 
     def __init__(self, model: torch.nn.Module) -> None:
         modules = list(model.modules())
-        self.attributes = [(m.__dict__, m.__dict__.copy(), _contents(m.__dict__)) for m in modules]
-        self.held = [(t, t.detach().clone(), _version(t)) for m in modules for t in _volatile(m)]
+        self.attributes = [_Attributes(m.__dict__) for m in modules]
+        held = [t for one in self.attributes for t in one.tensors] + [t for m in modules for t in _renormalised(m)]
+        self.held = [(t, t.detach().clone()) for t in held]
         self.weights = [_Weight(name, p) for name, p in model.named_parameters()]
         self.settings = _settings()
 
     def restore(self) -> None:
         """Put all of it back; done twice it does the same."""
         with torch.no_grad():
-            for now, before, contents in self.attributes:
-                if not _same_items(now, before):
-                    now.clear()
-                    now.update(before)
-                for container, items in contents:
-                    _refill(container, items)
-            for tensor, copy, version in self.held:
-                if _version(tensor) != version or _differs(tensor, copy):
-                    _write(tensor, copy)
+            for one in self.attributes:
+                one.restore()
+            for tensor, copy in self.held:
+                _write(tensor, copy)
             for weight in self.weights:
                 weight.restore()
         for put_back in self.settings:
             put_back()
 
     def refuse_written(self) -> None:
-        kept = {id(tensor) for tensor, *_ in self.held}
+        kept = {id(tensor) for tensor, _ in self.held}
         for weight in self.weights:
             if id(weight.parameter) not in kept and (what := weight.written()):
                 raise RunError(f"the network's own forward wrote to {what}; that was not put back")
@@ -103,58 +101,73 @@ class _Weight:
         return ""
 
 
-def _volatile(module: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """The tensors that a forward may write to in place."""
-    for value in module._buffers.values():
-        if value is not None and not torch.nn.parameter.is_lazy(value):
-            yield value
-    if getattr(module, "max_norm", None) is not None:
-        yield from (p for p in module._parameters.values() if p is not None)
-    for held in list(module.__dict__.values()):
-        kind = type(held)
-        if kind is torch.Tensor:
-            yield held
-        elif kind in _CONTAINERS and held is not module._parameters and held is not module._buffers:
-            items = held.values() if kind in _DICTS else held
-            yield from (item for item in items if type(item) is torch.Tensor)
+class _Attributes:
+    """The attributes of one module, what its lists, dicts and sets hold, and the tensors among all these.
+
+    A module has some twenty containers of hooks, nearly all empty; a run of this must stay short beside a forward.
+    """
+
+    def __init__(self, now: dict[str, Any]) -> None:
+        self.now = now
+        self.before = now.copy()
+        self.filled: list[tuple[Any, Any]] = []
+        self.empty: list[Any] = []
+        self.tensors: list[torch.Tensor] = []
+        for value in self.before.values():
+            if type(value) in _CONTAINERS:
+                self._contain(value)
+            elif type(value) is torch.Tensor:
+                self.tensors.append(value)
+
+    def _contain(self, container: Any) -> None:
+        if not container:
+            self.empty.append(container)
+            return
+        self.filled.append((container, container.copy()))
+        items = container.values() if type(container) in _DICTS else container
+        self.tensors += [item for item in items if type(item) in _TENSORS and not torch.nn.parameter.is_lazy(item)]
+
+    def restore(self) -> None:
+        if not _same(self.now, self.before):
+            self.now.clear()
+            self.now.update(self.before)
+        for container in self.empty:
+            if container:
+                container.clear()
+        for container, items in self.filled:
+            if not _same(container, items):
+                container.clear()
+                (container.extend if type(container) in _LISTS else container.update)(items)
 
 
-def _contents(attributes: dict[str, Any]) -> list[tuple[Any, Any]]:
-    return [(value, value.copy()) for value in attributes.values() if type(value) in _CONTAINERS]
+def _renormalised(module: torch.nn.Module) -> list[torch.Tensor]:
+    """The weights that an embedding with `max_norm` writes to."""
+    if getattr(module, "max_norm", None) is None:
+        return []
+    return [p for p in module._parameters.values() if p is not None]
 
 
-def _same_items(now: Any, before: Any) -> bool:
-    return len(now) == len(before) and all(
-        key is other and value is before[other] for (key, value), other in zip(now.items(), before, strict=True)
-    )
-
-
-def _refill(container: Any, items: Any) -> None:
-    """Give a container back the very things it held, in their order."""
-    if type(container) in _DICTS:
-        same = _same_items(container, items)
-    elif type(container) is set:
-        same = container == items
-    else:
-        same = len(container) == len(items) and all(a is b for a, b in zip(container, items, strict=True))
-    if not same:
-        container.clear()
-        (container.extend if type(container) in _LISTS else container.update)(items)
+def _same(now: Any, before: Any) -> bool:
+    """Whether a container holds the very things it held, in their order."""
+    if type(now) is set:
+        return bool(now == before)
+    if type(now) in _LISTS:
+        return len(now) == len(before) and all(map(is_, now, before))
+    return list(now) == list(before) and all(map(is_, now.values(), before.values()))
 
 
 def _write(tensor: torch.Tensor, copy: torch.Tensor) -> None:
-    with torch.inference_mode(tensor.is_inference()):
-        if tensor.shape != copy.shape:
-            tensor.detach().resize_(copy.shape)
-        tensor.detach().copy_(copy)
+    """Always: batch_norm writes its running statistics without counting it as a version.
 
-
-def _differs(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
-    """Whether the bits differ: batch_norm writes its running statistics without counting it as a version."""
-    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-        return False
-    now, before = (t.detach().resolve_conj().resolve_neg().reshape(-1).view(torch.uint8) for t in (tensor, copy))
-    return not torch.equal(now, before)
+    Through `.data`, so that this counts as no change to what a graph has saved: the numbers are those it saw.
+    """
+    if tensor.is_inference():
+        with torch.inference_mode():
+            tensor.resize_(copy.shape).copy_(copy)
+        return
+    if tensor.shape != copy.shape:
+        tensor.detach().resize_(copy.shape)
+    tensor.data.copy_(copy)
 
 
 def _version(tensor: torch.Tensor) -> int:
