@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import patchclamp as pc
 import torch
+
+import patchclamp as pc
 
 from .measure import Result, paired
 from .networks import ResNet18, wide

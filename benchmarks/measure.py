@@ -30,10 +30,13 @@ class Result:
         """One row of a Markdown table."""
         ratio = _times(self.ratio)
         spread = f"{_times(self.low)} .. {_times(self.high)}"
-        return f"| {self.what} | {self.against} | {_unit(self.ours)} | {_unit(self.theirs)} | {ratio} | {spread} | {self.aim} |"
+        cells = (self.what, self.against, _unit(self.ours), _unit(self.theirs), ratio, spread, self.aim)
+        return f"| {' | '.join(cells)} |"
 
 
-HEADER = "| what | against | ours | theirs | ratio | middle half | aim |\n| --- | --- | ---: | ---: | ---: | ---: | --- |"
+HEADER = """\
+| what | against | ours | theirs | ratio | middle half | aim |
+| --- | --- | ---: | ---: | ---: | ---: | --- |"""
 
 
 def _times(ratio: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -18,7 +20,8 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outside)
         same = stride == 1 and inside == outside
-        self.down = None if same else nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+        down = nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+        self.down = None if same else down
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         short = x if self.down is None else self.down(x)
@@ -33,7 +36,7 @@ class ResNet18(nn.Module):
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         widths = (64, 64, 128, 256, 512)
-        for number, (inside, outside) in enumerate(zip(widths, widths[1:], strict=False), start=1):
+        for number, (inside, outside) in enumerate(pairwise(widths), start=1):
             blocks = (Block(inside, outside, 1 if number == 1 else 2), Block(outside, outside, 1))
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
         self.fc = nn.Linear(512, 1000)

@@ -23,7 +23,27 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"errors", "frozen", "axes", "layout", "address"}),),
     (frozenset({"arrays", "model", "kinds/", "formulas/", "parts/", "frames", "geometry", "locate"}),),
     (
-        frozenset({"account", "capture", "card", "check", "compare", "count", "edit", "explain", "freeze", "gates", "pages", "read", "recorded", "shown", "stack", "units", "verify"}),
+        frozenset(
+            {
+                "account",
+                "capture",
+                "card",
+                "check",
+                "compare",
+                "count",
+                "edit",
+                "explain",
+                "freeze",
+                "gates",
+                "pages",
+                "read",
+                "recorded",
+                "shown",
+                "stack",
+                "units",
+                "verify",
+            }
+        ),
         frozenset({"frameworks/", "files/"}),
     ),
     (frozenset({"record", "save"}),),

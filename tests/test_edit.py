@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import copy
+import gc
 import itertools
 import math
 import warnings
@@ -182,6 +182,28 @@ def test_scattered_neurons_of_every_layout_change_alone(address: str, verb: str)
             alone.zero() if verb == "zero" else alone.scale(3)
         assert image(model) == image(other) != before
     assert image(model) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["float8_e4m3fn", "float8_e5m2", "bfloat16", "float16", "float32", "float64", "complex64"]
+)
+@pytest.mark.parametrize("verb", ["zero", "scale"])
+def test_scattered_neurons_of_every_type(name: str, verb: str) -> None:
+    dtype = getattr(torch, name)
+    layer = nn.Linear(3, 6, bias=False)
+    bits = torch.randint(0, 256, (18 * dtype.itemsize,), dtype=torch.uint8).view(dtype)  # NaNs and all
+    layer.weight = nn.Parameter(bits.reshape(6, 3), requires_grad=False)
+    net, before = pc.open(nn.Sequential(layer)), image(layer)
+    rows = [before["weight"][i : i + 3 * dtype.itemsize] for i in range(0, 18 * dtype.itemsize, 3 * dtype.itemsize)]
+    with torch.device("meta"), net.edit() as edit:
+        chosen = edit["0[0,1,4]"]
+        chosen.zero() if verb == "zero" else chosen.scale(2)
+        after = layer.weight.detach().clone().view(torch.uint8)
+    if verb == "zero":
+        assert not after[[0, 1, 4]].any()
+    for row in (2, 3, 5):
+        assert bytes(after[row].tolist()) == rows[row]
+    assert image(layer) == before
 
 
 def test_an_edit_that_ends_first_leaves_the_others_change_standing() -> None:

@@ -83,8 +83,9 @@ def test_neurons_in_words(net, address, size, words):
 
 @pytest.mark.parametrize(
     ("address", "fan_in"),
-    [("conv2[0]", 150), ("dw[0]", 9), ("up[0]", 18), ("fc[0]", 4), ("lstm[0]", 120), ("lstm.cell[0]", 30), ("table[0]", 50),
-     ("deep[0]", 28), ("deep.l1[0]", 36), ("deep.l1.forget[0]", 9), ("deep.proj[0]", 6), ("norm[0]", 1)],
+    [("conv2[0]", 150), ("dw[0]", 9), ("up[0]", 18), ("fc[0]", 4), ("lstm[0]", 120), ("lstm.cell[0]", 30),
+     ("table[0]", 50), ("deep[0]", 28), ("deep.l1[0]", 36), ("deep.l1.forget[0]", 9), ("deep.proj[0]", 6),
+     ("norm[0]", 1)],
 )  # fmt: skip
 def test_fan_in_is_the_number_of_weights_held(net, address, fan_in):
     neuron = net[address]

@@ -283,6 +283,59 @@ def test_rows_that_an_embedding_renormalises() -> None:
     assert everything(model) == before
 
 
+class Held(nn.Module):
+    """A buffer of any sort, which the forward may write to."""
+
+    def __init__(self, value: torch.Tensor, write: bool) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+        self.register_buffer("value", value)
+        self.write = write
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.write:
+            self.value.view(-1)[:1].zero_() if self.value.is_contiguous() else self.value[0].zero_()
+        return self.fc(x)
+
+
+def buffer(sort: str) -> torch.Tensor:
+    with warnings.catch_warnings(), torch.inference_mode(sort == "inference"):
+        warnings.simplefilter("ignore")
+        made: dict[str, Callable[[], torch.Tensor]] = {
+            "expanded": lambda: torch.arange(1.0, 4).expand(4, 3),
+            "overlapping": lambda: torch.arange(1.0, 5).as_strided((2, 3), (1, 1)),
+            "transposed": lambda: torch.ones(2, 3).t(),
+            "inference": lambda: torch.ones(2),
+            "scalar": lambda: torch.tensor(1),
+            "empty": lambda: torch.empty(0, 3),
+            "conjugate": lambda: torch.ones(2, dtype=torch.complex64).conj(),
+            "float8": lambda: torch.ones(3).to(torch.float8_e4m3fn),
+            "uint16": lambda: torch.ones(3).to(torch.uint16),
+            "sparse": lambda: torch.eye(3).to_sparse(),
+            "csr": lambda: torch.eye(3).to_sparse_csr(),
+            "quantised": lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8),
+        }
+        return made[sort]()
+
+
+SORTS = ["expanded", "overlapping", "transposed", "inference", "scalar", "empty", "conjugate", "float8", "uint16"]
+
+
+@pytest.mark.parametrize(
+    ("sort", "write"),
+    [
+        *((sort, False) for sort in (*SORTS, "sparse", "csr", "quantised")),
+        *((sort, True) for sort in ("expanded", "transposed", "scalar", "conjugate")),
+    ],
+)
+def test_buffers_of_every_sort(sort: str, write: bool) -> None:
+    model = Held(buffer(sort), write)
+    net, was = pc.open(model), str(model.value)
+    net["fc[1]"].record(torch.ones(1, 3))
+    assert str(model.value) == was
+    assert net.count(input=(3,)).neurons == 2
+
+
 class Writer(nn.Module):
     def __init__(self, what: str) -> None:
         super().__init__()

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from .arrays import Array
 from .model import LayerInfo, Model
+from .pages import accounting_page
+from .parts.tree import Page
+from .shown import Shown
 
 __all__ = ["Accounting", "Entry", "account"]
 
@@ -31,11 +34,14 @@ class Entry:
     of: str = ""
 
 
-@dataclass(frozen=True)
-class Accounting:
+@dataclass(frozen=True, repr=False)
+class Accounting(Shown):
     """Every array of a network, each number counted exactly once."""
 
     entries: tuple[Entry, ...]
+
+    def page(self) -> Page:
+        return accounting_page(self)
 
     def total(self, status: str = "", role: str = "parameter") -> int:
         """How many numbers have that status, or all if none is named; tied ones count once, where they are first."""

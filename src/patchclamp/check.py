@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .formulas import Floats
+from .pages import check_page
+from .parts.tree import Page
+from .shown import Shown
 
 __all__ = ["Check"]
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, repr=False)
+class Check(Shown):
     """The outcome of `verify`: the place where recorded and recomputed differ most, in units of the tolerance.
 
     `ok` is whether every value compared is within its tolerance; a Check is true when it is.
@@ -36,6 +39,9 @@ class Check:
     inputs: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     bias: float = 0.0
 
+    def page(self) -> Page:
+        return check_page(self)
+
     def __bool__(self) -> bool:
         return self.ok
 
@@ -55,6 +61,9 @@ class Check:
         left = self.weights.size - most
         more = f" + ... {left} more" if left > 0 else ""
         return f"{shown}{more} + bias {self.bias:.6g} = {self.recomputed:.9g}"
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         at = ", ".join(f"{name} {number}" for name, number in self.where.items())

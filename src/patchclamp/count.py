@@ -11,7 +11,10 @@ from .frames import frame_out, positions
 from .frozen import dataclass
 from .geometry import Geometry
 from .model import LayerInfo, Model, Population
+from .pages import count_page
+from .parts.tree import Page
 from .read import fan_in
+from .shown import Shown
 
 __all__ = ["Count", "Counted", "count", "extents"]
 
@@ -46,7 +49,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Count:
+class Count(Shown):
     """The counts of a network. Totals take the layers that weigh inputs: norms and activations only rescale them."""
 
     layers: tuple[Counted, ...]
@@ -67,6 +70,11 @@ class Count:
         """Neurons if each output value counts: a filter once for every position. None without an input size."""
         found = [row.placed for row in self.weighing]
         return None if None in found else sum(value for value in found if value is not None)
+
+    __repr__ = Shown.__repr__
+
+    def page(self) -> Page:
+        return count_page(self)
 
     def __getitem__(self, layer: str) -> Counted:
         for row in self.layers:

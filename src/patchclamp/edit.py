@@ -156,7 +156,7 @@ def trained(neurons: Neurons, words: Iterable[str]) -> list[str]:
     return parameters or kept
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Change:
     """The neurons that one `edit[...]` points at, and what can be done to them. Every verb returns the Change."""
 
@@ -182,6 +182,11 @@ class Change:
     def add(self, **arrays: Any) -> Change:
         """Add to arrays by name: `add(bias=0.5)`."""
         return self._write("add", arrays)
+
+    def __repr__(self) -> str:
+        tied = f", and with them {', '.join(self.tied)}" if self.tied else ""
+        count = sum(len(neurons.numbers) for neurons in self.groups)
+        return f"<change of {self.address}: {count:,} neuron{'' if count == 1 else 's'}{tied}>"
 
     @property
     def tied(self) -> tuple[str, ...]:

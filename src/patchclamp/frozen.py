@@ -2,7 +2,7 @@
 
 `dataclasses` takes 6 ms to import and 0.7 ms a class, of which there are over thirty between a file and its card: more
 than the rest of `patchclamp show` together. Here only the `__init__` is compiled, when the first record is made; the
-other methods are shared. `dataclasses.fields`, `replace`, `asdict` and `is_dataclass` work on these classes all the same.
+other methods are shared. The functions of `dataclasses` (`fields`, `replace`, `asdict`) work on these classes too.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def dataclass(*, frozen: bool, slots: bool = False, eq: bool = True) -> Callable
 
     def make(cls: type[T]) -> type[T]:
         found = dict(_fields(cls))
-        namespace = {**vars(cls), **_methods(cls, found, slots, eq)}
+        own = {"__repr__": vars(cls)["__repr__"]} if "__repr__" in vars(cls) else {}
+        namespace = {**vars(cls), **_methods(cls, found, slots, eq), **own}
         for name, said in found.items():
             if not slots and said.default is not _NOTHING:
                 namespace[name] = said.default

@@ -72,6 +72,7 @@ class Layout:
         left = []
         for term in self.terms:
             names = [axis.name for axis in term.axes() if axis.name not in fixed]
+            names = [name for name in names if self.sizes[name] != 1] or names[-1:]
             if names:
                 left.append(names[0] if len(names) == 1 else f"({' '.join(names)})")
         return tuple(left)

@@ -20,7 +20,6 @@ from .locate import find, locate
 from .model import LayerInfo, Model, Neurons
 from .neuron import Neuron, Selection, Selections
 from .opening import open_any
-from .parts.text import text
 from .record import PARTS, Record, record
 from .save import apply_delta, save_delta, save_network
 from .shown import Shown
@@ -115,9 +114,6 @@ class Network(Shown):
                 self._found[address] = found
         return found
 
-    def __repr__(self) -> str:
-        return text(self.page())
-
     def page(self) -> Any:
         return network_card(self.model)
 
@@ -201,9 +197,6 @@ class Layer(Shown, Sequence[Neuron]):
 
     def __str__(self) -> str:
         return self.net.model.addresses.text(Address(self.name))
-
-    def __repr__(self) -> str:
-        return text(self.page())
 
     def page(self) -> Any:
         return layer_card(self.net.model, self.info)

@@ -15,10 +15,9 @@ from .errors import AddressError, KindError
 from .explain import explain_neuron
 from .freeze import freeze
 from .frozen import replace
-from .locate import address_of, pick
+from .locate import pick
 from .model import Model, Neurons
-from .parts.text import text
-from .read import fan_in
+from .read import address_text, fan_in
 from .record import PARTS, Record, record
 from .shown import Shown
 from .verify import Check, verify
@@ -98,7 +97,7 @@ class Neuron(_Held):
     @cached_property
     def address(self) -> str:
         """Its canonical address, which `net[...]` takes."""
-        return self.model.addresses.text(address_of(self.neurons, self.number))
+        return address_text(self.model, self.neurons)
 
     @property
     def number(self) -> int:
@@ -125,9 +124,6 @@ class Neuron(_Held):
     def __str__(self) -> str:
         return self.address
 
-    def __repr__(self) -> str:
-        return text(neuron_card(self.model, self.neurons))
-
     def page(self) -> Any:
         return neuron_card(self.model, self.neurons)
 
@@ -148,16 +144,7 @@ class Selection(_Held, Sequence["Neuron"]):
             yield Neuron(self.model, replace(self.neurons, numbers=(number,), single=True))
 
     def __str__(self) -> str:
-        name = self.model.addresses.text(address_of(self.neurons, 0)).rpartition("[")[0]
-        numbers = self.neurons.numbers
-        if self.neurons.whole:
-            return f"{name}[*]"
-        if isinstance(numbers, range) and numbers:
-            return f"{name}[{Span(numbers.start, numbers.stop, None if numbers.step == 1 else numbers.step)}]"
-        return f"{name}[{','.join(map(str, numbers))}]"
-
-    def __repr__(self) -> str:
-        return text(neurons_card(self.model, self.neurons))
+        return address_text(self.model, self.neurons)
 
     def page(self) -> Any:
         return neurons_card(self.model, self.neurons)

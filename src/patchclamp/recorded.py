@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import RunError
+from .pages import record_page
+from .parts.tree import Page
+from .shown import Shown
 
 __all__ = ["PARTS", "Call", "Record"]
 
@@ -35,8 +38,8 @@ class Call:
     cell: Any = None
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, repr=False)
+class Record(Shown):
     """What was recorded at one address: one `Call` for each time the layer ran.
 
     A layer that ran once (nearly all do) is read directly: `.output`. One that ran more often is read by call.
@@ -44,6 +47,9 @@ class Record:
 
     address: str
     calls: tuple[Call, ...]
+
+    def page(self) -> Page:
+        return record_page(self)
 
     @property
     def call(self) -> Call:

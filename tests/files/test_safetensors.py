@@ -102,7 +102,8 @@ def test_blocks_are_in_order_within_limits_and_gather_is_undone_by_scatter(case,
     stored = np.random.default_rng(1).integers(0, 256, prod(shape) * itemsize, dtype=np.uint8).tobytes()
     where = hyperslab(shape, itemsize, key)
     picked, again = bytearray(), bytearray(len(stored))
-    for offset, length, levels in blocks(where, limit, gap):
+    for block in blocks(where, limit, gap):
+        offset, length, levels = block.offset, block.length, block.levels
         assert 0 < length <= limit
         assert 0 <= offset <= offset + length <= len(stored)
         block = stored[offset : offset + length]

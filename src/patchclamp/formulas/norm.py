@@ -90,11 +90,12 @@ def _normal(case: Case, x: Floats, statistics: _Statistics) -> Answer:
 
 
 def _stored(case: Case, x: Floats, statistics: _Statistics) -> Answer:
-    """As `_normal`, where mean and 1 / sd are rounded to the type of the result before they are used."""
+    """As `_normal`, where mean, 1 / sd and the shift are rounded to the type of the result before they are used."""
     answer = _normal(case, x, statistics)
     mean, var = (case.pick(np.broadcast_to(part, x.shape)) for part in statistics[:2])
     slope = spread(case.arrays.get("weight", np.ones(len(case.coords))), mean) / np.sqrt(var + case.config["eps"])
-    return Answer(answer.values, answer.error, case.precision.result * abs(slope) * (abs(case.pick(x)) + 2 * abs(mean)))
+    moved = abs(slope) * (abs(case.pick(x)) + 3 * abs(mean)) + abs(spread(case.bias(), mean))
+    return Answer(answer.values, answer.error, case.precision.result * moved)
 
 
 def _scaled(case: Case, x: Floats, statistics: _Statistics) -> Answer:

@@ -99,7 +99,7 @@ class TorchLedger:
         assert isinstance(slot, Slot)
         with torch.no_grad():
             whole = slot.tensor().detach()
-            if rows := _rows(key):
+            if rows := _rows(key, whole.device):
                 self._change_rows(array, whole, rows, verb, value)
                 return
             view = whole[key]
@@ -117,11 +117,11 @@ class TorchLedger:
         before = whole.index_select(axis, index)
         self.records.append(_Saved(array, (slice(None),) * axis, whole, before, next(_clock), rows))
         if verb == "zero":
-            whole.index_fill_(axis, index, 0)
+            _bits(whole).index_fill_(axis, index, 0)
         else:
             after = before.clone()
             _compute(after, verb, _values(value, verb))
-            whole.index_copy_(axis, index, after)
+            _bits(whole).index_copy_(axis, index, _bits(after))
 
     def mark(self) -> int:
         """A moment: what is saved from now on is later."""
@@ -173,10 +173,16 @@ def _compute(view: torch.Tensor, verb: str, given: torch.Tensor) -> None:
         view.copy_(wide)
 
 
-def _rows(key: Any) -> _Rows | None:
+def _rows(key: Any, device: torch.device) -> _Rows | None:
     """Which axis of a key takes scattered rows, and which."""
     found = next(((axis, index) for axis, index in enumerate(key) if isinstance(index, tuple)), None)
-    return None if found is None else (found[0], torch.tensor(found[1]))
+    return None if found is None else (found[0], torch.tensor(found[1], device=device))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The same memory as integers: torch cannot index every type (8-bit floats, unsigned integers)."""
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}.get(tensor.element_size())
+    return tensor if whole is None else tensor.view(whole)
 
 
 def _tangled(record: _Saved) -> bool:
@@ -194,7 +200,7 @@ def _take_apart(ledgers: Iterable[TorchLedger]) -> None:
 def _put_back(record: _Saved) -> None:
     with torch.no_grad():
         if record.rows is not None:
-            record.whole.index_copy_(*record.rows, record.before)
+            _bits(record.whole).index_copy_(*record.rows, _bits(record.before))
             return
         _restore(record.view(), record)
         moved = record.moved()

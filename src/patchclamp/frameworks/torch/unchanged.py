@@ -167,7 +167,12 @@ def _write(tensor: torch.Tensor, copy: torch.Tensor) -> None:
         return
     if tensor.shape != copy.shape:
         tensor.detach().resize_(copy.shape)
-    tensor.data.copy_(copy)
+    target = tensor.data
+    if target.layout == torch.strided and 0 in target.stride():
+        # Expanded: torch does not write several times to one number, so each is taken once.
+        once = tuple(slice(1) if stride == 0 else slice(None) for stride in target.stride())
+        target, copy = target[once], copy[once]
+    target.copy_(copy)
 
 
 def _version(tensor: torch.Tensor) -> int:
