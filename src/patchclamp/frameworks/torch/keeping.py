@@ -12,7 +12,7 @@ from ...axes import Key
 from ...errors import EditError
 from .editing import TorchLedger
 from .freezing import Frozen
-from .storage import Slot, dtype_name
+from .storage import Slot, dtype_name, submodule
 from .untying import Untied, untie
 
 __all__ = ["TorchKeeper"]
@@ -35,8 +35,7 @@ class TorchKeeper:
         return Frozen(regions)
 
     def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None] = lambda: None) -> Untied:
-        modules = dict(self.model.named_modules(remove_duplicate=False))
-        return untie(modules[layer], layer, extents, changed)
+        return untie(submodule(self.model, layer), layer, extents, changed)
 
     def state(self, saved: Sequence[tuple[Array, Key, torch.Tensor]] = ()) -> tuple[Sequence[Entry], Mapping[str, str]]:
         """Everything in the state_dict as (name, dtype, shape, chunks of bytes), and which names are ties of another.

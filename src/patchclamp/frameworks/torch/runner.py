@@ -18,6 +18,7 @@ from ...formulas import Precision
 from ...geometry import NOTHING
 from ...kinds import class_name, find
 from ...model import Probe
+from .storage import submodule
 from .unchanged import unchanged
 from .watch import OpWatch
 
@@ -35,11 +36,9 @@ class TorchRunner:
 
         Raises RunError, naming the layer, when the model raises. The model is as before in every case.
         """
-        _refuse_meta(self.model)
-        modules = dict(self.model.named_modules(remove_duplicate=False))
         with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
             for name, probe in probes.items():
-                hooks.enter_context(_listening(modules[name], probe))
+                hooks.enter_context(_listening(submodule(self.model, name), probe))
             self._call(x)
 
     def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]:
@@ -48,13 +47,12 @@ class TorchRunner:
         `x` is a shape without the batch axis (then nothing is computed: the model runs on fake tensors, which have
         shapes only) or a real input.
         """
-        modules = dict(self.model.named_modules(remove_duplicate=False))
         seen: dict[str, list[tuple[tuple[int, ...], ...]]] = {name: [] for name in layers}
         fake = isinstance(x, tuple) and all(isinstance(item, int) for item in x)
         mode: AbstractContextManager[Any] = FakeTensorMode(allow_non_fake_inputs=True) if fake else torch.no_grad()
         with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
             for name, calls in seen.items():
-                hooks.enter_context(_measuring(modules[name], calls))
+                hooks.enter_context(_measuring(submodule(self.model, name), calls))
             hooks.enter_context(mode)
             if fake:
                 x = torch.zeros((1, *x), dtype=_dtype(dtype) or _float_dtype(self.model), device=_device(self.model))
@@ -63,12 +61,13 @@ class TorchRunner:
 
     def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The output shape of one layer by itself on an input of `shape`; nothing is computed."""
-        module = dict(self.model.named_modules(remove_duplicate=False))[layer]
-        return TorchRunner(module).shapes([""], shape[1:], "")[""][0][1]
+        return TorchRunner(submodule(self.model, layer)).shapes([""], shape[1:], "")[""][0][1]
 
     def copy(self, value: Any, key: Key = ()) -> Any:
         """A copy of part of a tensor, detached, in memory of its own; nested tuples and dicts are copied whole."""
         if isinstance(value, torch.Tensor):
+            if value.is_meta:
+                raise _no_numbers("its input")
             return value.detach()[key].clone(memory_format=torch.contiguous_format)
         if isinstance(value, (tuple, list)):
             copies = [self.copy(item) for item in value]
@@ -123,6 +122,9 @@ class TorchRunner:
             raise self._explained(error, x) from error
 
     def _explained(self, error: Exception, x: Any) -> RunError:
+        arrays = (*self.model.named_parameters(), *self.model.named_buffers())
+        if on_meta := next((name for name, value in arrays if value.is_meta), ""):
+            return _no_numbers(on_meta)
         where = _innermost(error.__traceback__, {id(m): name for name, m in self.model.named_modules()})
         at = f" in layer {where!r}" if where else ""
         said = (str(error).strip() or "no message").splitlines()[0]
@@ -170,13 +172,11 @@ def _shortened(left: torch.Tensor) -> tuple[float, str]:
     return 0.0, ""
 
 
-def _refuse_meta(model: torch.nn.Module) -> None:
-    for name, value in (*model.named_parameters(), *model.named_buffers()):
-        if value.is_meta:
-            raise RunError(
-                f"the network cannot run: {name} is on the meta device, where it has a shape but no numbers",
-                "load its weights first; shapes alone can be counted: net.count(input=...)",
-            )
+def _no_numbers(name: str) -> RunError:
+    return RunError(
+        f"the network cannot run: {name} is on the meta device, where it has a shape but no numbers",
+        "load its weights first; shapes alone can be counted: net.count(input=...)",
+    )
 
 
 def _tensor(x: Any) -> Any:

@@ -10,12 +10,27 @@ from ...axes import Key
 from ...errors import EditError, KindError
 from .unchanged import unchanged
 
-__all__ = ["Slot", "dtype_name", "why_not_writable", "writable"]
+__all__ = ["Slot", "dtype_name", "submodule", "why_not_writable", "writable"]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
     """`torch.float32` as `float32`."""
     return str(dtype).removeprefix("torch.")
+
+
+def submodule(model: torch.nn.Module, name: str) -> torch.nn.Module:
+    """The module of that name, also where a name holds dots. Raises KindError if the network has it no more."""
+    if not name:
+        return model
+    cuts = [place for place, letter in enumerate(name) if letter == "."]
+    for cut in (*reversed(cuts), len(name)):
+        child = model._modules.get(name[:cut])
+        if child is not None:
+            try:
+                return submodule(child, name[cut + 1 :])
+            except KindError:
+                continue
+    raise KindError(f"the network has no layer {name!r} any more", "open it again: patchclamp.open(model)")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,7 +48,9 @@ class _Before:
         self.attributes = [_Attributes(m.__dict__) for m in modules]
         held = [t for one in self.attributes for t in one.tensors] + [t for m in modules for t in _renormalised(m)]
         self.held = [(t, t.detach().clone()) for t in held]
-        self.weights = [_Weight(name, p) for name, p in model.named_parameters()]
+        self.model = model
+        found = {id(p): p for m in modules for p in m._parameters.values() if p is not None}
+        self.weights = [_Weight(p) for p in found.values()]
         self.settings = _settings()
 
     def restore(self) -> None:
@@ -67,14 +69,14 @@ class _Before:
         kept = {id(tensor) for tensor, _ in self.held}
         for weight in self.weights:
             if id(weight.parameter) not in kept and (what := weight.written()):
-                raise RunError(f"the network's own forward wrote to {what}; that was not put back")
+                name = next((name for name, p in self.model.named_parameters() if p is weight.parameter), "")
+                raise RunError(f"the network's own forward wrote to {what} {name}; that was not put back")
 
 
 class _Weight:
     """A parameter: its flags, its gradient and the memory it points to. Its numbers are not copied."""
 
-    def __init__(self, name: str, parameter: torch.nn.Parameter) -> None:
-        self.name = name
+    def __init__(self, parameter: torch.nn.Parameter) -> None:
         self.parameter = parameter
         self.version = _version(parameter)
         self.trainable = parameter.requires_grad
@@ -95,9 +97,9 @@ class _Weight:
     def written(self) -> str:
         """What was written to in place, if anything."""
         if _version(self.parameter) != self.version:
-            return f"its parameter {self.name}"
+            return "its parameter"
         if self.gradient is not None and _version(self.gradient) != self.gradient_version:
-            return f"the gradient of its parameter {self.name}"
+            return "the gradient of its parameter"
         return ""
 
 
