@@ -9,7 +9,7 @@ import torch
 import patchclamp as pc
 
 from .measure import Result, paired
-from .networks import ResNet18, wide
+from .networks import ResNet18, stack
 
 __all__ = ["results"]
 
@@ -21,7 +21,8 @@ def results() -> Iterator[Result]:
     torch.set_num_threads(1)
     yield from _reading()
     yield from _recording()
-    yield from _editing()
+    yield from _editing(2000)
+    yield from _editing(500)
 
 
 def _reading() -> Iterator[Result]:
@@ -72,10 +73,10 @@ def _recording() -> Iterator[Result]:
     yield Result("record all 20 conv outputs", "a bare forward", *paired(every, bare, 60))
 
 
-def _editing() -> Iterator[Result]:
-    model = wide()
+def _editing(width: int) -> Iterator[Result]:
+    model = stack(width)
     net = pc.open(model)
-    rows = torch.randperm(2000)[:100]
+    rows = torch.randperm(width)[:100]
     address = f"12[{','.join(map(str, rows.tolist()))}]"
     layer = model[12]
 
@@ -98,6 +99,6 @@ def _editing() -> Iterator[Result]:
             layer.weight.index_copy_(0, rows, weight)
             layer.bias.index_copy_(0, rows, bias)
 
-    what = "zero and restore 100 neurons of 100 M parameters"
+    what = f"zero and restore 100 neurons of {width:,} weights, 100 M in all"
     yield Result(what, "copying the state_dict", *paired(ours, state_dict, 15), "1/1000")
     yield Result(what, "hand-written index_copy_", *paired(ours, index_copy, 200), "<= 3 x")

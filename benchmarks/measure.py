@@ -54,7 +54,10 @@ def _unit(seconds: float) -> str:
 def paired(
     ours: Callable[[], object], theirs: Callable[[], object], pairs: int, inner: int = 1, warm: int = 2
 ) -> tuple[float, float, float, float, float]:
-    """Medians of each way in seconds a call, then median, lower and upper quartile of the ratio pair by pair."""
+    """Medians of each way in seconds a call, then median, lower and upper quartile of the ratio pair by pair.
+
+    Before each timed run the same way runs once untimed, so that neither pays for the memory that the other let go.
+    """
     for _ in range(warm):
         ours()
         theirs()
@@ -65,6 +68,7 @@ def paired(
         for number in range(pairs):
             order = ((ours, first), (theirs, second)) if number % 2 else ((theirs, second), (ours, first))
             for run, times in order:
+                run()
                 start = time.perf_counter()
                 for _ in range(inner):
                     run()

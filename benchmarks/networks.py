@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-__all__ = ["ResNet18", "wide"]
+__all__ = ["ResNet18", "stack"]
 
 
 class Block(nn.Module):
@@ -47,6 +47,6 @@ class ResNet18(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-def wide() -> nn.Module:
-    """100 M parameters: 25 layers of 2,000 x 2,000."""
-    return nn.Sequential(*(nn.Linear(2000, 2000) for _ in range(25)))
+def stack(width: int) -> nn.Module:
+    """100 M parameters in square layers: 25 of 2,000 x 2,000, or 400 of 500 x 500."""
+    return nn.Sequential(*(nn.Linear(width, width) for _ in range(100_000_000 // width**2)))

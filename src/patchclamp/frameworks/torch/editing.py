@@ -6,6 +6,7 @@ import itertools
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,14 @@ def _compute(view: torch.Tensor, verb: str, given: torch.Tensor) -> None:
 def _rows(key: Any, device: torch.device) -> _Rows | None:
     """Which axis of a key takes scattered rows, and which."""
     found = next(((axis, index) for axis, index in enumerate(key) if isinstance(index, tuple)), None)
-    return None if found is None else (found[0], torch.tensor(found[1], device=device))
+    return None if found is None else (found[0], _index(found[1], device))
+
+
+@lru_cache(maxsize=16)
+def _index(rows: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """The rows as a tensor; the arrays of one layer take the same rows."""
+    with torch.inference_mode(False):
+        return torch.tensor(rows, device=device)
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

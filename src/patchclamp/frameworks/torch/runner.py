@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -271,15 +272,25 @@ def _measuring(module: torch.nn.Module, calls: list[tuple[tuple[int, ...], ...]]
 
 def _namer(module: torch.nn.Module) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
     """Give the arguments of a forward their parameter names, the main input first."""
-    try:
-        signature = inspect.signature(module.forward)
-    except (TypeError, ValueError):
-        return lambda args, kwargs: {**{f"input{i}": item for i, item in enumerate(args)}, **kwargs}
+    own = "forward" in module.__dict__
+    signature = _signature.__wrapped__(module.forward, False) if own else _signature(type(module).forward, True)
 
     def named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return dict(signature.bind(*args, **kwargs).arguments)
-        except TypeError:
-            return {**{f"input{i}": item for i, item in enumerate(args)}, **kwargs}
+        if signature is not None:
+            try:
+                return dict(signature.bind(*args, **kwargs).arguments)
+            except TypeError:
+                pass
+        return {**{f"input{i}": item for i, item in enumerate(args)}, **kwargs}
 
     return named
+
+
+@lru_cache(maxsize=256)
+def _signature(forward: Callable[..., Any], method: bool) -> inspect.Signature | None:
+    """What a forward takes, without its `self` where it is a method; None where Python cannot say."""
+    try:
+        signature = inspect.signature(forward)
+    except (TypeError, ValueError):
+        return None
+    return signature.replace(parameters=list(signature.parameters.values())[method:])

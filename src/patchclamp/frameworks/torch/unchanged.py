@@ -112,29 +112,20 @@ class _Attributes:
     def __init__(self, now: dict[str, Any]) -> None:
         self.now = now
         self.before = now.copy()
-        self.filled: list[tuple[Any, Any]] = []
-        self.empty: list[Any] = []
-        self.tensors: list[torch.Tensor] = []
-        for value in self.before.values():
-            if type(value) in _CONTAINERS:
-                self._contain(value)
-            elif type(value) is torch.Tensor:
-                self.tensors.append(value)
-
-    def _contain(self, container: Any) -> None:
-        if not container:
-            self.empty.append(container)
-            return
-        self.filled.append((container, container.copy()))
-        items = container.values() if type(container) in _DICTS else container
-        self.tensors += [item for item in items if type(item) in _TENSORS and not torch.nn.parameter.is_lazy(item)]
+        containers = [value for value in now.values() if type(value) in _CONTAINERS]
+        self.filled = [(container, container.copy()) for container in containers if container]
+        self.empty = [container for container in containers if not container]
+        self.tensors = [value for value in now.values() if type(value) is torch.Tensor]
+        for container, _ in self.filled:
+            items = container.values() if type(container) in _DICTS else container
+            self.tensors += [t for t in items if type(t) in _TENSORS and not torch.nn.parameter.is_lazy(t)]
 
     def restore(self) -> None:
         if not _same(self.now, self.before):
             self.now.clear()
             self.now.update(self.before)
-        for container in self.empty:
-            if container:
+        if any(self.empty):
+            for container in self.empty:
                 container.clear()
         for container, items in self.filled:
             if not _same(container, items):
