@@ -5,39 +5,26 @@ from __future__ import annotations
 from .row import Kind
 
 _CONFIG = {word: word for word in ("stride", "padding", "dilation", "padding_mode")}
-_MAP = "batch (group neuron) *at"
 
 
-def _conv(rank: int) -> Kind:
+def _conv(rank: int, transposed: bool) -> Kind:
     return Kind(
-        f"torch.nn.Conv{rank}d",
+        f"torch.nn.Conv{'Transpose' if transposed else ''}{rank}d",
         "conv",
-        {"weight": "(group neuron) in *k", "bias": "(group neuron)", "bias_map": "(group neuron) *at"},
+        {
+            "weight": "(group in) neuron *k" if transposed else "(group neuron) in *k",
+            "bias": "(group neuron)",
+            "bias_map": "(group neuron) *at",
+        },
         input="batch (group in) *at",
-        output=_MAP,
+        output="batch (group neuron) *at",
         neuron=("group", "neuron"),
         sizes={"group": "groups"},
-        config=_CONFIG,
-        op=f"conv{rank}d",
+        config={**_CONFIG, "output_padding": "output_padding", "transposed": "transposed"} if transposed else _CONFIG,
+        op=f"conv_transpose{rank}d" if transposed else f"conv{rank}d",
         noun="filter",
         rank=rank,
     )
 
 
-def _transposed(rank: int) -> Kind:
-    return Kind(
-        f"torch.nn.ConvTranspose{rank}d",
-        "conv",
-        {"weight": "(group in) neuron *k", "bias": "(group neuron)", "bias_map": "(group neuron) *at"},
-        input="batch (group in) *at",
-        output=_MAP,
-        neuron=("group", "neuron"),
-        sizes={"group": "groups"},
-        config={**_CONFIG, "output_padding": "output_padding", "transposed": "transposed"},
-        op=f"conv_transpose{rank}d",
-        noun="filter",
-        rank=rank,
-    )
-
-
-ROWS = (*map(_conv, (1, 2, 3)), *map(_transposed, (1, 2, 3)))
+ROWS = tuple(_conv(rank, transposed) for transposed in (False, True) for rank in (1, 2, 3))
