@@ -145,3 +145,29 @@ def test_a_layer_that_pads_in_its_own_forward_is_run_on_shapes():
     with net["0"].untie_bias((224, 224)) as untied:
         assert untied.parameter.shape == (4, 112, 112)
         assert net["0[1]"].verify(x)
+
+
+def test_fresh_networks_with_batch_norm_are_counted_in_training_mode():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).train()
+    assert pc.open(model).count(input=(3,)).neurons == 3
+    assert model[1].training
+
+
+def test_a_stack_whose_layers_read_different_things_says_so():
+    count = pc.open(torch.nn.LSTM(5, 4, 2, bidirectional=True)).count()
+    assert count[""].fan_in == (36, 48)
+    assert pc.open(torch.nn.LSTM(5, 4)).count()[""].fan_in == 36
+
+
+@pytest.mark.parametrize("size", [(1, -8, 8), (10**9,) * 3])
+def test_what_is_no_input_size(size):
+    with pytest.raises(RunError, match="no input size"):
+        conv(1, 2, 3).count(input=size)
+    with pytest.raises(KindError, match="no input size"):
+        conv(1, 2, 3)[""].positions(None)
+
+
+def test_a_misfit_is_one_error_and_no_log(capfd):
+    with pytest.raises(RunError):
+        conv(1, 2, 3).count(input=(8, 8, 8))
+    assert capfd.readouterr().err == ""

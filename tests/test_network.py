@@ -128,7 +128,7 @@ def test_a_parameter_replaced_after_opening_is_read_as_it_is_now(model):
     model[3].weight = torch.nn.Parameter(torch.ones_like(model[3].weight))
     assert bool((net["3[0]"].weight == 1).all())
     model[3].weight = torch.nn.Parameter(torch.ones(5, 2))
-    with pytest.raises(KindError, match="open the network again"):
+    with pytest.raises(KindError, match=r"net\.refresh"):
         _ = net["3[0]"].weight
 
 
@@ -139,3 +139,53 @@ def test_every_thing_held_shows_itself_as_text_and_html(model):
         page = held._repr_html_()
         assert page is not None
         assert "<script" not in page
+
+
+def test_a_replaced_layer_is_refused_until_the_network_is_seen_again(model):
+    """Its old module would take the edit, and nobody would run it."""
+    net = pc.open(model)
+    model[3] = torch.nn.Linear(4800, 10)
+    with pytest.raises(KindError, match="was replaced"):
+        _ = net["3[0]"].weight
+    with pytest.raises(pc.EditError, match="replaced after the network was opened"), net.edit() as edit:
+        edit["3[0]"].zero()
+    net.refresh()
+    assert net["3[0]"].weight.data_ptr() == model[3].weight[0].data_ptr()
+
+
+def test_a_glob_with_an_index_takes_every_layer_whatever_they_are_called():
+    names = ["a", "x[3]", "x[4]"]
+    net = pc.open(torch.nn.ModuleDict({name: torch.nn.Linear(2, 5) for name in names}))
+    assert [str(part) for part in net["*[3]"]] == ["a[3]", "x[3][3]", "x[4][3]"]
+    assert [str(part) for part in net["*[*]"]] == ["a[*]", "x[3][*]", "x[4][*]"]
+    assert [str(part) for part in net["x[*]"]] == ["x[3][*]", "x[4][*]"]
+
+
+@pytest.mark.parametrize("index", [torch.tensor(1), __import__("numpy").int64(1), 1])
+def test_whole_numbers_of_any_sort_are_indices(model, index):
+    assert pc.open(model)["0"][index].number == 1
+
+
+@pytest.mark.parametrize("address", [3, None, ("0", 3), [], slice(1)])
+def test_what_is_no_text_is_no_address(model, address):
+    net = pc.open(model)
+    with pytest.raises(AddressError, match="an address is text"):
+        net[address]
+    with pytest.raises(AddressError, match="an address is text"):
+        net.edit()[address]
+
+
+@pytest.mark.parametrize("place", [("a", 1), (1.5, 2), (None, 1), ((1, 2),), (True, 1)])
+def test_a_position_is_whole_numbers(model, place):
+    with pytest.raises(AddressError, match="cannot read"):
+        pc.open(model)["0[1]"].at(*place)
+
+
+def test_what_was_got_from_a_network_can_be_recorded_by_it(model):
+    net = pc.open(model)
+    x = torch.randn(1, 1, 28, 28)
+    found = net.record(x, [net["0[1]"], net["3"]], keep="output")
+    assert list(found) == ["0[1]", "3"]
+    assert list(net.record(x, "3")) == ["3"]
+    with pytest.raises(pc.RunError, match="nothing to keep"):
+        net["0[1]"].record(x, keep=[])

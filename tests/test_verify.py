@@ -296,3 +296,13 @@ def test_a_file_cannot_run(tmp_path):
     pc.open(nn.Sequential(nn.Linear(3, 2))).save(tmp_path / "x.safetensors")
     with pytest.raises(pc.RunError, match="cannot run"):
         pc.open(tmp_path / "x.safetensors")["0[1]"].verify(torch.zeros(1, 3))
+
+
+def test_a_sum_past_the_largest_number_of_its_type_is_infinite_in_it() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3, bias=False)).half()
+    with torch.no_grad():
+        model[0].weight.fill_(0.5)
+    net = pc.open(model)
+    assert net["0"].verify(torch.full((2, 4), 60000.0).half())
+    model[0].register_forward_hook(lambda module, args, output: torch.full_like(output, torch.inf))
+    assert not net["0"].verify(torch.full((2, 4), 1.0).half())

@@ -189,7 +189,9 @@ class Addresses:
             return None
 
     def _glob(self, text: str) -> Address | None:
-        for layer, tail in _cuts(text):
+        """A pattern over layers. An index at the end is one: `*[3]` is neuron 3 of all, whatever a layer is called."""
+        cuts = sorted(_cuts(text), key=lambda cut: (not cut[1] or cut[1][0] == ".") + (cut[1][:1] == "."))
+        for layer, tail in cuts:
             if "*" in layer or "?" in layer:
                 try:
                     address = Address(layer, *_tail(tail))

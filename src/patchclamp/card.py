@@ -17,7 +17,7 @@ from .frozen import replace
 from .model import LayerInfo, Model, Neurons
 from .parts.span import span
 from .parts.tree import MAX_GRIDS, Column, Fields, Grid, Grids, Heading, Page, Part, Table, Text
-from .read import Held, address_text, fan_in, held
+from .read import Held, address_text, fan_in, fan_ins, held
 
 __all__ = ["layer_card", "network_card", "neuron_card", "neurons_card"]
 
@@ -125,8 +125,10 @@ def neurons_card(model: Model, neurons: Neurons) -> Page:
     rows = tuple(_norm_row(model, neurons, number) for number in shown)
     columns = (Column("address"), *(Column(f"|{word}|", "right") for word in cells.words))
     more = f"; the first {len(shown):,} are shown" if len(neurons.numbers) > len(shown) else ""
-    reads = fan_in(cells, neurons.numbers[0] if neurons.numbers else 0, neurons.fixed)
-    weights = f"{_kind(neurons)}; {reads:,} incoming weight{'' if reads == 1 else 's'} each"
+    reads = fan_ins(cells, neurons.numbers, neurons.fixed)
+    weights = (
+        f"{_kind(neurons)}; {' or '.join(f'{n:,}' for n in reads)} incoming weight{'' if reads == (1,) else 's'} each"
+    )
     head = f"{address_text(model, neurons)}: {_many(len(neurons.numbers), cells.noun)}"
     return Page((Heading(head), Text(f"{weights}{more}; |w| is the Euclidean norm"), Table(columns, rows)))
 

@@ -13,7 +13,7 @@ from .geometry import Geometry
 from .model import LayerInfo, Model, Population
 from .pages import count_page
 from .parts.tree import Page
-from .read import fan_in
+from .read import fan_ins
 from .shown import Shown
 
 __all__ = ["Count", "Counted", "count", "extents"]
@@ -28,7 +28,7 @@ class Counted:
     neurons     one for each set of weights (a conv filter counts once)
     positions   the size of the output map on which each is repeated
     placed      neurons times positions: one for each output value
-    fan_in      incoming weights of one neuron, without the bias
+    fan_in      incoming weights of one neuron, without the bias; a tuple where the layers of a stack differ
     parameters  stored weights and biases of the layer, each once
     """
 
@@ -39,7 +39,7 @@ class Counted:
     role: str
     neurons: int
     positions: tuple[int, ...] | None
-    fan_in: int
+    fan_in: int | tuple[int, ...]
     parameters: int
     calls: int = 1
 
@@ -89,6 +89,12 @@ def extents(model: Model, layer: LayerInfo, size: Sequence[int]) -> tuple[int, .
     Arithmetic alone, unless the layer's class has a forward of its own, which may pad: that is run on shapes only.
     Raises KindError for a layer that is no convolution, or whose channels or kernel do not fit.
     """
+    if isinstance(size, int):
+        size = (size,)
+    if not isinstance(size, Sequence) or not all(isinstance(length, int) for length in size):
+        raise KindError(
+            f"{size!r} is no input size", "the lengths of its map axes: (28, 28), or with the channels first"
+        )
     cells = layer.main
     if layer.kind is not None and layer.kind.family == "conv" and "stride" not in layer.config:
         raise KindError(
@@ -146,6 +152,7 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
     kind, cells = layer.kind, layer.main
     assert kind is not None and cells is not None
     parameters = sum(array.size for array in layer.arrays if array.role == "parameter")
+    reads = fan_ins(cells, range(len(cells)), {}) or (0,)
     return Counted(
         layer=layer.name,
         kind=kind.title,
@@ -154,7 +161,7 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
         role=kind.role,
         neurons=len(cells),
         positions=_positions(layer, cells, calls[0][1]) if calls else None,
-        fan_in=fan_in(cells, 0, {}),
+        fan_in=reads[0] if len(reads) == 1 else reads,
         parameters=parameters,
         calls=len(calls) if calls else 1,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from .kinds.row import Kind
 from .model import LayerInfo, Neurons, Placed, Population
-from .read import fan_in
+from .read import fan_ins
 
 __all__ = ["axis_words", "explain_layer", "explain_neuron"]
 
@@ -104,17 +104,12 @@ def _summary(layer: LayerInfo, kind: Kind, cells: Population) -> str:
         shape = [f"depth {sizes['in']}", *(f"{word} {sizes[f'k{i}']}" for i, word in enumerate(_MAP_WORDS[rank]))]
         groups = f" in {sizes['group']} groups" if sizes.get("group", 1) > 1 else ""
         return f"{many} of {', '.join(shape)}{groups}; {_conv_config(layer.config)}"
-    reads = sorted({fan_in(cells, number, {}) for number in _firsts(cells)})
+    reads = fan_ins(cells, range(len(cells)), {})
     stacked = [axis for axis in cells.axes if axis.labels and axis.size > 1]
     layout = (
         f" ({' x '.join([*(_many(a.size, a.name) for a in stacked), str(cells.axes[-1].size)])})" if stacked else ""
     )
-    return f"{many}{layout}, {' or '.join(map(str, reads))} incoming weight{'' if reads == [1] else 's'} each"
-
-
-def _firsts(cells: Population) -> range:
-    """One neuron of each layer and direction of a stack: those differ in what they read."""
-    return range(0, len(cells), cells.axes[-1].size) if any(axis.labels for axis in cells.axes) else range(1)
+    return f"{many}{layout}, {' or '.join(map(str, reads))} incoming weight{'' if reads == (1,) else 's'} each"
 
 
 def _conv_config(config: Mapping[str, object]) -> str:

@@ -22,7 +22,8 @@ def find(model: Model, address: Address) -> tuple[Neurons, ...]:
         layers = [layer for layer in layers if layer.populations]
     elif not layers[0].populations and address.steps and address.steps[0].name:
         missing = f"{address.layer}.{address.steps[0].name}".removeprefix(".")
-        raise AddressError(f"no layer is called {missing!r}", nearest(missing, model.layers))
+        hint = _array_hint(layers[0], address.steps[0]) or nearest(missing, model.layers)
+        raise AddressError(f"no layer is called {missing!r}", hint)
     if not layers:
         raise KindError(f"no layer that {address.layer!r} matches has neurons", nearest(address.layer, model.layers))
     return tuple(locate(layer, Address(layer.name, address.steps, address.position)) for layer in layers)
@@ -112,7 +113,16 @@ def _named(layer: LayerInfo, cells: Population, step: Step) -> tuple[AxisSize, i
     names = [axis.name for axis in (*cells.axes, *cells.facets) if not axis.labels]
     has = [*labels, *(name for name in layer.populations if name), *(f"{name}[n]" for name in names)]
     title = layer.kind.title if layer.kind else layer.class_name
-    raise AddressError(f"{_shown(layer)} ({title}) has no part or gate {step.name!r}", nearest(step.name, has))
+    hint = _array_hint(layer, step) or nearest(step.name, has)
+    raise AddressError(f"{_shown(layer)} ({title}) has no part or gate {step.name!r}", hint)
+
+
+def _array_hint(layer: LayerInfo, step: Step) -> str:
+    """How to get an array that was asked for as if it were a part; "" where the layer has none of that name."""
+    if not any(array.name == step.name for array in layer.arrays):
+        return ""
+    one = f', a neuron\'s share net["{layer.name}[0]"].{step.name}' if layer.populations else ""
+    return f'it is an array: net["{layer.name}"].arrays["{step.name}"]{one}'
 
 
 def _neurons(

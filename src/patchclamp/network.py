@@ -14,7 +14,7 @@ from .capture import Capture, run
 from .card import layer_card, network_card
 from .count import Count, count, extents
 from .edit import Edit
-from .errors import EditError
+from .errors import AddressError, EditError
 from .explain import explain_layer
 from .locate import find, locate
 from .model import LayerInfo, Model, Neurons
@@ -61,6 +61,8 @@ class Network(Shown):
 
     def __getitem__(self, address: str) -> Any:
         """A Layer, a Neuron, a Selection, or for a glob Selections. Raises AddressError with the nearest name."""
+        if not isinstance(address, str):
+            raise AddressError(f"an address is text, not {address!r}", 'net["conv1[3]"], or net["conv1"][3]')
         found = self._found.get(address)
         if found is None:
             parsed = self.model.addresses.parse(address)
@@ -83,11 +85,11 @@ class Network(Shown):
         """Where every stored number is: on a neuron's axis, in no neuron, tied, or unknown."""
         return account(self.model)
 
-    def record(self, x: Any, addresses: Iterable[str], keep: Iterable[str] = PARTS) -> dict[str, Record]:
-        """Run once on `x` and record at several addresses (layers, neurons, globs): address -> Record."""
+    def record(self, x: Any, addresses: Iterable[Any], keep: Iterable[str] = PARTS) -> dict[str, Record]:
+        """Run once on `x` and record at several places (addresses, or what they give): address -> Record."""
         targets: dict[str, LayerInfo | Neurons] = {}
-        for address in addresses:
-            held = self[address]
+        for address in [addresses] if isinstance(addresses, str) else addresses:
+            held = address if isinstance(address, (Layer, Neuron, Selection, Selections)) else self[address]
             for one in held if isinstance(held, Selections) else (held,):
                 targets[str(one)] = one.info if isinstance(one, Layer) else one.neurons
         return record(self.model, targets, x, keep)
@@ -107,6 +109,8 @@ class Network(Shown):
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
         """Where an address points, remembered: it is a matter of the network's structure alone."""
+        if not isinstance(address, str):
+            raise AddressError(f"an address is text, not {address!r}", 'edit["conv1[3]"]')
         found = self._found.get(address)
         if found is None:
             found = find(self.model, self.model.addresses.parse(address))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -113,7 +114,7 @@ class Neuron(_Held):
 
     def at(self, *position: int) -> Neuron:
         """The neuron of this filter at one position of the output map (row, column), or this unit at one time step."""
-        return Neuron(self.model, replace(self.neurons, position=position))
+        return Neuron(self.model, replace(self.neurons, position=tuple(map(_whole, position))))
 
     def explain(self, input: Sequence[int] = ()) -> str:
         """What it is, in words. With the size of the layer's input also on how many positions it is shared."""
@@ -177,14 +178,29 @@ class Selections(Sequence[Selection]):
 
 
 def _items(index: Any) -> tuple[tuple[Item, ...], bool]:
-    if isinstance(index, int):
-        return (index,), True
     if isinstance(index, slice):
-        if index.step is not None and index.step < 1:
+        bounds = [None if part is None else _whole(part) for part in (index.start, index.stop, index.step)]
+        if bounds[2] is not None and bounds[2] < 1:
             raise AddressError(f"a slice takes a step of 1 or more, not {index.step}")
-        return (Span(index.start, index.stop, index.step),), False
-    if isinstance(index, (tuple, list)) and all(isinstance(item, int) for item in index):
-        return tuple(index), False
-    if index == "*":
-        return (ALL,), False
-    raise AddressError(f"cannot read the index {index!r}", "an int, a slice, or several ints")
+        return (Span(*bounds),), False
+    if isinstance(index, str):
+        if index == "*":
+            return (ALL,), False
+        raise _unreadable(index)
+    if isinstance(index, (tuple, list)) or getattr(index, "ndim", 0) == 1:
+        return tuple(_whole(item) for item in index), False
+    return (_whole(index),), True
+
+
+def _whole(value: Any) -> int:
+    """A whole number: Python's, NumPy's or a framework's."""
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except (TypeError, ValueError):
+        pass
+    raise _unreadable(value)
+
+
+def _unreadable(index: Any) -> AddressError:
+    return AddressError(f"cannot read the index {index!r}", "an int, a slice, or several ints")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .address import Span
@@ -12,7 +12,7 @@ from .frozen import dataclass
 from .locate import address_of
 from .model import Model, Neurons, Placed, Population
 
-__all__ = ["Held", "address_text", "fan_in", "held"]
+__all__ = ["Held", "address_text", "fan_in", "fan_ins", "held"]
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -89,3 +89,11 @@ def address_text(model: Model, neurons: Neurons) -> str:
     else:
         index = ",".join(map(str, numbers))
     return f"{bare}[{index}{after[after.index(']') :]}"
+
+
+def fan_ins(cells: Population, numbers: Sequence[int], fixed: Mapping[str, int]) -> tuple[int, ...]:
+    """The different fan-ins among some neurons: in a stack, layers read different things."""
+    if not any(axis.labels for axis in cells.axes):
+        numbers = numbers[:1]
+    rows = {number // cells.axes[-1].size: number for number in numbers}
+    return tuple(sorted({fan_in(cells, number, fixed) for number in rows.values()}))

@@ -22,7 +22,9 @@ def record(model: Model, targets: Mapping[str, Target], x: Any, keep: Iterable[s
 
     `keep` says which of "inputs", "pre_activation", "output" to copy. Raises RunError when the network cannot run.
     """
-    wanted = frozenset(keep)
+    wanted = frozenset([keep] if isinstance(keep, str) else keep or ())
+    if not wanted:
+        raise RunError("there is nothing to keep", f"keep any of {', '.join(PARTS)}")
     if unknown := wanted - set(PARTS):
         raise RunError(f"there is no part {sorted(unknown)[0]!r} to keep", f"keep any of {', '.join(PARTS)}")
     copied = frozenset({"inputs"} & wanted | ({"output"} if wanted & {"output", "pre_activation"} else set()))

@@ -13,6 +13,7 @@ from .arrays import Array
 from .axes import Key, Line
 from .edit import Edit
 from .errors import EditError, FileError
+from .files._handle import path_text
 from .files.keys import spans, within
 from .files.safetensors import SafetensorsFile, open_file, write
 from .model import LayerInfo, Model
@@ -28,6 +29,7 @@ def save_network(model: Model, path: str | PathLike[str]) -> None:
 
     The metadata also states each layer's kind, so that the file says what its arrays are.
     """
+    path = path_text(path)
     if model.runner is None:
         raise EditError(f"{model.source} is a file already", "edit it: net.edit(), edit.keep(path)")
     entries, ties = model.keeper.state()
@@ -68,6 +70,7 @@ def save_delta(edit: Edit, path: str | PathLike[str]) -> None:
 
     The file holds a SHA-256 of every array as it was before the edit, so that it applies to that model only.
     """
+    path = path_text(path)
     saved = edit.ledger.saved()
     if not saved:
         raise EditError("the edit changed nothing, so there is nothing to save")
@@ -109,9 +112,10 @@ def _digest(dtype: str, shape: tuple[int, ...], chunks: Iterable[Any]) -> str:
 def apply_delta(edit: Edit, path: str | PathLike[str]) -> None:
     """Apply a saved change within an edit. Before anything is touched: FileError for a bad file, EditError for any
     other model."""
+    path = path_text(path)
     with open_file(path) as file:
         described = _described(path, file.metadata)
-        _compare(edit.model, described["before"], path)
+        _compare(edit, described["before"], path)
         plan = list(_plan(edit.model, described["places"], file))
     ledger = edit.ledger
     for array, key, value in plan:
@@ -190,13 +194,26 @@ def _plan(model: Model, places: list[Any], file: SafetensorsFile) -> Iterator[tu
         yield array, key, model.keeper.from_raw(values.dtype, values.shape, values.data)
 
 
-def _compare(model: Model, before: Mapping[str, str], path: str | PathLike[str]) -> None:
-    entries, _ = model.keeper.state()
-    now = {name: _digest(dtype, shape, chunks()) for name, dtype, shape, chunks in entries}
-    different = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
-    if different:
+def _compare(edit: Edit, before: Mapping[str, str], path: str) -> None:
+    different, every = _different(edit, before)
+    if not different:
+        return
+    saved = edit.ledger.saved()
+    if saved and not _different(edit, before, saved)[0]:
         raise EditError(
-            f"{path} is a change of another model: {len(different)} of {len(now)} arrays differ from the one it was "
-            f"made on, first {different[0]!r}",
-            "nothing was changed",
+            f"{path} is a change of the model as it was before this edit, which has changed it already",
+            "load it into a fresh edit, before other changes; nothing was changed",
         )
+    raise EditError(
+        f"{path} is a change of another model: {len(different)} of {every} arrays differ from the one it was "
+        f"made on, first {different[0]!r}",
+        f"nothing was changed{'; load it before the other changes of this edit' if saved else ''}",
+    )
+
+
+def _different(edit: Edit, before: Mapping[str, str], saved: Any = ()) -> tuple[list[str], int]:
+    """The arrays that only one has or that differ, and how many there are in both; `saved` is laid over the model's."""
+    entries, _ = edit.model.keeper.state(saved)
+    now = {name: _digest(dtype, shape, chunks()) for name, dtype, shape, chunks in entries}
+    every = list(dict.fromkeys((*before, *now)))
+    return [name for name in every if before.get(name) != now.get(name)], len(every)

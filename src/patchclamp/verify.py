@@ -23,6 +23,8 @@ FACTOR = 8.0
 """How many standard scales of rounding error are allowed; `formulas.rounding` says what one is."""
 
 
+LARGEST = {2.0**-11: 65504.0, 2.0**-8: 3.3895e38, 2.0**-24: 3.4028e38}
+"""The largest numbers of float16, bfloat16 and float32, by their roundoff."""
 SMALL = 4.0
 """How many spacings of the smallest numbers are allowed, where a relative error says nothing."""
 
@@ -66,6 +68,9 @@ class _Verdict:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             difference = abs(recorded - recomputed)
             same = (recorded == recomputed) | (np.isnan(recorded) & np.isnan(recomputed))
+            # What is past the largest number of the type is infinite in it.
+            beyond = abs(recomputed) + tolerance >= LARGEST.get(precise.result, np.inf)
+            same |= np.isinf(recorded) & beyond & (np.sign(recorded) == np.sign(recomputed))
             difference = np.where(same, 0.0, np.where(np.isnan(difference), np.inf, difference))
             excess = np.where(same, 0.0, np.where(tolerance > 0, difference / tolerance, np.inf))
         return cls(difference, tolerance, np.where(np.isnan(excess), np.inf, excess))

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 
 from ..errors import FileError
+from ._handle import path_text
 
 __all__ = ["put", "replacing"]
 
@@ -28,7 +29,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[FileIO]:
     b'whole'
     >>> os.remove("/tmp/patchclamp-example")
     """
-    real = os.path.realpath(path)
+    real = os.path.realpath(path_text(path))
     old = _status(path, real)
     folder = os.path.dirname(real)
     temporary = os.path.join(folder, f".patchclamp-{os.urandom(8).hex()}.tmp")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import weakref
+from typing import Any
 
 from ..errors import FileError
 
-__all__ = ["FileHandle"]
+__all__ = ["FileHandle", "path_text"]
 
 _CHUNK = 1 << 30  # one pread takes at most 2 GiB on Linux
 _AGAIN = "open the file again"
@@ -22,6 +23,18 @@ _NOT_REGULAR = (
 _Identity = tuple[int, int, int, int]
 
 
+def path_text(path: Any) -> str:
+    """A path as text. FileError for what is none, which says what was given instead."""
+    if isinstance(path, (str, os.PathLike)):
+        text: Any = os.fspath(path)
+        if isinstance(text, str) and text and "\0" not in text:
+            return text
+        path = text
+    reason = "the path is empty" if path == "" else "this is no path"
+    shown = repr(path) if path is None or isinstance(path, (str, bytes, int, float)) else f"a {type(path).__name__}"
+    raise FileError(shown, reason, hint="give the path as text or as a pathlib.Path")
+
+
 class FileHandle:
     """An open file: `size` in bytes, `read(offset, length)`; closed by `close()`, or when nothing refers to it.
 
@@ -32,7 +45,7 @@ class FileHandle:
     __slots__ = ("__weakref__", "_close", "_fd", "_identity", "_place", "path", "size")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path = path_text(path)
         self._place = os.path.abspath(self.path)
         try:
             _refuse_irregular(self.path, os.stat(self.path))

@@ -47,11 +47,13 @@ _DAMAGED = "the file is damaged or was not written as safetensors; download or s
 _SHORT = "the file is cut short; download or copy it again"
 _PICKLE = "this is a Python pickle (an old torch.save writes those), not safetensors"
 _CONVERT = "where you trust it, load it with torch and save it with safetensors.torch.save_file"
+_ONLY = "only .safetensors files are read: load it into its model and open that, or save it as .safetensors"
+_LIVE = "a live network is given as itself; on a command line as module:function, as in models:make"
 _OTHERS = (
     (b"version https://git-lfs", "this is a Git LFS pointer, not the file it stands for", "run: git lfs pull"),
-    (b"PK\x03\x04", "this is a zip file (torch.save and .keras write those), not safetensors", "rename it to .pt"),
-    (b"\x89HDF\r\n\x1a\n", "this is an HDF5 file, not safetensors", "rename it to .h5"),
-    (b"GGUF", "this is a GGUF file, not safetensors", "rename it to .gguf"),
+    (b"PK\x03\x04", "this is a zip file (torch.save and .keras write those), not safetensors", _ONLY),
+    (b"\x89HDF\r\n\x1a\n", "this is an HDF5 file, not safetensors", _ONLY),
+    (b"GGUF", "this is a GGUF file, not safetensors", _ONLY),
     *((bytes((128, protocol)), _PICKLE, _CONVERT) for protocol in (2, 3, 4, 5)),
     (b"\x1f\x8b", "this is a gzip file, not safetensors", "decompress it first"),
 )
@@ -95,7 +97,7 @@ def _length(handle: FileHandle) -> int:
     """The length of the header in bytes, from the first 8."""
     path, size = handle.path, handle.size
     if size == 0:
-        raise FileError(path, "the file is empty", hint=_SHORT)
+        raise FileError(path, "the file is empty", hint=_LIVE if path.endswith(".py") else _SHORT)
     head = handle.read(0, min(size, 64))
     length = int.from_bytes(head[:8], "little")
     if size < 8 or not 2 <= length <= HEADER_MOST or head[8:9] != b"{":
@@ -122,6 +124,10 @@ def _name_other(path: str, head: bytes) -> None:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         hint = "the download gave an error or login page; look at it, then download again"
         raise FileError(path, "this is a web page (HTML), not safetensors", place="byte 0", hint=hint)
+    if path.endswith(".py"):
+        raise FileError(path, "this is a Python file, not safetensors", place="byte 0", hint=_LIVE)
+    if len(head) > 9 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+        raise FileError(path, "this is text, not safetensors", place="byte 0", hint=_ONLY)
 
 
 def _parse(path: str, raw: bytes) -> dict[str, object]:

@@ -12,6 +12,7 @@ from ..axes import Key
 from ..errors import EditError, KindError
 from ..model import Model
 from . import safetensors
+from ._handle import path_text
 from .keys import lay_over, spans
 from .naming import layers_of
 
@@ -57,7 +58,7 @@ class FileKeeper:
     def write(self, changes: Mapping[str, list[tuple[Key, bytes]]], path: str | None) -> None:
         """Write a copy with other bytes at some keys. In place, everything that was opened reads the new file after."""
         self._handle.refuse_changed()
-        target = self.path if path is None else path
+        target = self.path if path is None else path_text(path)
         safetensors.rewrite(self.path, target, dict(changes))
         if os.path.realpath(target) == os.path.realpath(self.path):
             self._handle = safetensors.open_file(self.path).handle
@@ -85,7 +86,7 @@ class FileLedger:
         if verb == "freeze":
             return
         now = self.now(array, key)
-        shape, numbers = _flat(value, what)
+        shape, numbers = _flat(0 if verb == "zero" else value, what, array.path)
         if verb == "scale" and shape:
             raise EditError(f"{what}: a factor is one number, not {shape} of them", _NOTHING)
         if shape and shape != now.shape:
@@ -97,7 +98,7 @@ class FileLedger:
 
     def change(self, array: Array, key: Key, verb: str, value: Any) -> None:
         before = self.now(array, key)
-        new = _apply(before, verb, value, _flat(value, verb)[1])
+        new = _apply(before, verb, value, _flat(0 if verb == "zero" else value, verb, array.path)[1])
         self._saved.append((array, key, before))
         self._pending.append((array, key, new))
 
@@ -177,12 +178,18 @@ def _one(name: str, number: Any) -> bytes:
         return encode(name, [float("inf") if number > 0 else -float("inf")])
 
 
-def _flat(value: Any, what: str) -> tuple[tuple[int, ...], list[Any]]:
+def _flat(value: Any, what: str, name: str) -> tuple[tuple[int, ...], list[Any]]:
     """The shape and the numbers of a nested list, an array with `tolist`, or a number."""
-    value = value.tolist() if hasattr(value, "tolist") else value
+    try:
+        value = value.tolist() if hasattr(value, "tolist") else value
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise EditError(f"{what}: the values given are no plain numbers", _NOTHING) from error
     if not isinstance(value, (list, tuple)):
+        if not isinstance(value, complex) and not hasattr(value, "__float__") and not hasattr(value, "__index__"):
+            given = repr(value) if value is None or isinstance(value, (str, bytes)) else f"a {type(value).__name__}"
+            raise EditError(f"{what}: {name} takes numbers, not {given}", _NOTHING)
         return (), [value]
-    parts = [_flat(item, what) for item in value]
+    parts = [_flat(item, what, name) for item in value]
     if len({shape for shape, _ in parts}) > 1:
         raise EditError(f"{what}: the values given are ragged", _NOTHING)
     shape = parts[0][0] if parts else ()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..axes import Line
-from ..errors import KindError, nearest
+from ..errors import AxisError, KindError, nearest
 from ..frozen import replace
 from . import activation, conv, embedding, linear, norm, recurrent
 from .row import Kind, Part, Place
@@ -56,16 +56,17 @@ def register(
               `patchclamp.formulas.Case` and answers an `Answer`; `weight="neuron in"` and `"in neuron"` imply "linear"
     arrays    array name -> axis line; axes called `neuron`, `group`, `head`, `expert` make a neuron
 
-    Raises AxisError for a line that cannot be read, KindError for one without a neuron axis.
+    Raises AxisError for a line that cannot be read, KindError for one without a neuron axis and for anything else.
 
     >>> row = register("my.Layer", weight="neuron in", bias="neuron")
     >>> row.arrays["weight"], row.family
     ('neuron in', 'linear')
     >>> forget("my.Layer")
     """
-    name = target if isinstance(target, str) else class_name(target)
+    name = _name(target)
     base = _base(like)
     lines = {**(base.arrays if base else {}), **arrays}
+    _refuse_strays(lines, sizes)
     names = {axis for line in lines.values() for axis in Line.parse(line).names}
     if "neuron" not in names:
         raise KindError(
@@ -86,7 +87,7 @@ def register(
 
 def forget(target: type | str) -> None:
     """Take back a `register`; a name that was not registered is an error."""
-    name = target if isinstance(target, str) else class_name(target)
+    name = _name(target)
     if _registered.pop(name, None) is None:
         raise KindError(f"{name} is not registered", nearest(name, _registered))
 
@@ -96,7 +97,28 @@ def registered() -> tuple[str, ...]:
     return tuple(_registered)
 
 
-def _base(like: str) -> Kind | None:
+def _name(target: Any) -> str:
+    if isinstance(target, type):
+        return class_name(target)
+    if isinstance(target, str) and target:
+        return target
+    given = repr(target) if target is None or isinstance(target, (str, int, float)) else f"a {type(target).__name__}"
+    raise KindError(f"{given} is no layer class", "give the class itself, or its full name as text: 'my_package.Scale'")
+
+
+def _refuse_strays(lines: Mapping[str, Any], sizes: Any) -> None:
+    """Lines and sizes come from a caller, whatever their types say."""
+    for word, line in lines.items():
+        if not isinstance(line, str):
+            raise AxisError(f"the axis line of {word} must be text, not {line!r}", 'as in weight="neuron in"')
+    stated = sizes if isinstance(sizes, Mapping) else {None: None}
+    if sizes is not None and not all(isinstance(text, str) for pair in stated.items() for text in pair):
+        raise KindError(f"sizes must map axes to attributes, not {sizes!r}", 'as in sizes={"group": "groups"}')
+
+
+def _base(like: Any) -> Kind | None:
+    if not isinstance(like, str):
+        raise KindError(f"like takes the name of a kind, not {like!r}", 'as in like="torch.nn.Linear"')
     if not like:
         return None
     base = _registered.get(like) or CATALOGUE.get(like)
@@ -105,10 +127,12 @@ def _base(like: str) -> Kind | None:
     return base
 
 
-def _formula(given: str | Callable[[Any], Any] | None, usual: str) -> tuple[str, Callable[[Any], Any] | None]:
+def _formula(given: Any, usual: str) -> tuple[str, Callable[[Any], Any] | None]:
     """The family and the function that a registration names. Raises KindError for a family that does not exist."""
     if given is None or callable(given):
         return usual, given
+    if not isinstance(given, str):
+        raise KindError(f"formula takes a name or a function, not {given!r}", 'as in formula="linear"')
     families = {row.family for row in CATALOGUE.values()}
     if given and given not in families:
         raise KindError(f"no formula is called {given!r}", nearest(given, sorted(families)))

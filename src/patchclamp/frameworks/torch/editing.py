@@ -84,7 +84,7 @@ class TorchLedger:
         if verb in ("zero", "freeze"):
             return
         view = whole[key]
-        given = _values(value, what)
+        given = _values(value, what, array.path)
         if verb == "scale" and given.dim():
             raise EditError(f"{what}: a factor is one number, not {tuple(given.shape)} of them", _NOTHING)
         if given.dim() and given.shape != view.shape:
@@ -287,16 +287,29 @@ def _common(mine: torch.Tensor, theirs: torch.Tensor, waiting: torch.Tensor) -> 
     return here, there[here]
 
 
-def _values(value: Any, what: str) -> torch.Tensor:
+def _values(value: Any, what: str, name: str = "") -> torch.Tensor:
     """What was given as a tensor. Python's floats stay float64: they are rounded once, to the array's own type."""
     if isinstance(value, torch.Tensor):
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
             raise EditError(f"{what}: the values given are no plain numbers", _NOTHING)
         return value.detach()
     try:
-        return torch.from_numpy(np.array(value))
+        numbers = np.array(value)
+        if numbers.dtype.kind in "OSU":
+            raise EditError(f"{what}: {name} takes numbers, not {_stray(numbers)}", _NOTHING)
+        return torch.from_numpy(numbers)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise EditError(f"{what}: cannot read the values given ({error})", _NOTHING) from error
+
+
+def _stray(values: Any) -> str:
+    """What stands in an array of objects or text that is no number."""
+    for value in values.flat:
+        if value is None or isinstance(value, (str, bytes)):
+            return repr(value if value is None else value[:40])
+        if not isinstance(value, (int, float, complex)):
+            return f"a {type(value).__name__}"
+    return "integers of more than 64 bits"
 
 
 def _holds(dtype: torch.dtype, given: torch.Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from ...kinds import class_name, find
 from ...model import LayerInfo, Model, describe
 from .keeping import TorchKeeper
 from .runner import TorchRunner
-from .storage import Slot, dtype_name
+from .storage import Link, Slot, dtype_name
 from .untying import START
 from .watch import overrides
 
@@ -36,7 +37,7 @@ def open_model(module: torch.nn.Module, source: str = "") -> Model:
     Raises OpenError for a module with lazy parameters: they have no shape before the first forward.
     """
     modules = dict(_modules(module))
-    held = {name: tuple(_slots(name, part)) for name, part in modules.items()}
+    held = {name: tuple(_linked(_slots(name, part), _links(name, modules))) for name, part in modules.items()}
     ties = _ties(held.values())
     layers = {name: _layer(name, part, held[name], ties) for name, part in modules.items()}
     return Model(source or type(module).__name__, "torch", layers, TorchRunner(module), TorchKeeper(module))
@@ -52,6 +53,22 @@ def _modules(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
         if is_parametrized(part):
             hidden.append(f"{name}.parametrizations" if name else "parametrizations")
         yield name, part
+
+
+def _links(name: str, modules: Mapping[str, torch.nn.Module]) -> tuple[Link, ...]:
+    """How a module hangs on the network: each parent's children, the key, and the child."""
+    if not name:
+        return ()
+    cuts = [place for place, letter in enumerate(name) if letter == "."]
+    for parent, key in (*((name[:cut], name[cut + 1 :]) for cut in reversed(cuts)), ("", name)):
+        owner = modules.get(parent)
+        if owner is not None and owner._modules.get(key) is modules[name]:
+            return (*_links(parent, modules), (owner._modules, key, modules[name]))
+    return ()
+
+
+def _linked(slots: Iterable[Held], links: tuple[Link, ...]) -> Iterator[Held]:
+    return ((replace(slot, links=links), role, value) for slot, role, value in slots)
 
 
 def _slots(name: str, module: torch.nn.Module) -> Iterator[Held]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache
@@ -49,14 +51,16 @@ class TorchRunner:
         shapes only) or a real input.
         """
         seen: dict[str, list[tuple[tuple[int, ...], ...]]] = {name: [] for name in layers}
-        fake = isinstance(x, tuple) and all(isinstance(item, int) for item in x)
-        mode: AbstractContextManager[Any] = FakeTensorMode(allow_non_fake_inputs=True) if fake else torch.no_grad()
+        size = _size(x)
+        mode: AbstractContextManager[Any] = torch.no_grad() if size is None else _fake()
         with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
             for name, calls in seen.items():
                 hooks.enter_context(_measuring(submodule(self.model, name), calls))
             hooks.enter_context(mode)
-            if fake:
-                x = torch.zeros((1, *x), dtype=_dtype(dtype) or _float_dtype(self.model), device=_device(self.model))
+            if size is not None:
+                # A batch of two: batch norms in training refuse one.
+                dtyped = _dtype(dtype) or _float_dtype(self.model)
+                x = torch.zeros((2, *size), dtype=dtyped, device=_device(self.model))
             self._call(x)
         return seen
 
@@ -206,9 +210,36 @@ def _innermost(trace: TracebackType | None, names: Mapping[int, str]) -> str:
     return found
 
 
-def _dtype(name: str) -> torch.dtype | None:
+_MOST = 2**40
+
+
+def _size(x: Any) -> tuple[int, ...] | None:
+    """The shape of one example, if that is what was given; None for a real input."""
+    if not isinstance(x, (tuple, list)) or not all(isinstance(item, int) for item in x):
+        return None
+    if any(item < 0 for item in x) or math.prod(x) > _MOST:
+        raise RunError(f"{tuple(x)} is no input size", "the shape of one example without the batch axis: (1, 28, 28)")
+    return tuple(x)
+
+
+@contextmanager
+def _fake() -> Iterator[None]:
+    """Tensors with shapes and no numbers. torch logs a traceback where a shape does not fit; our error says it."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    was = logger.disabled
+    logger.disabled = True
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    finally:
+        logger.disabled = was
+
+
+def _dtype(name: str | torch.dtype) -> torch.dtype | None:
     if not name:
         return None
+    if isinstance(name, torch.dtype):
+        return name
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype):
         raise RunError(f"torch has no dtype {name!r}", "float32, int64, ...")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 
@@ -16,6 +17,11 @@ __all__ = ["Slot", "dtype_name", "submodule", "why_not_writable", "writable"]
 def dtype_name(dtype: torch.dtype) -> str:
     """`torch.float32` as `float32`."""
     return str(dtype).removeprefix("torch.")
+
+
+Link: TypeAlias = tuple[dict[str, Any], str, torch.nn.Module]
+"""A parent's children, the key of one, and that child."""
+REFRESH = "see it as it is now: net.refresh(), or patchclamp.open(model) again"
 
 
 def submodule(model: torch.nn.Module, name: str) -> torch.nn.Module:
@@ -41,9 +47,16 @@ class Slot:
     name: str
     path: str
     shape: tuple[int, ...]
+    links: tuple[Link, ...] = ()
+
+    def replaced(self) -> bool:
+        """Whether the layer is no more the one that was opened: its numbers would be those of a module out of use."""
+        return any(children.get(key) is not child for children, key, child in self.links)
 
     def tensor(self) -> torch.Tensor:
         """The tensor itself, with its gradient and identity. Raises KindError if it is not what was opened."""
+        if self.replaced():
+            raise KindError(f"the layer of {self.path} was replaced after the network was opened", REFRESH)
         value = self.stored()
         if value is None:
             value = self._computed()
@@ -51,7 +64,7 @@ class Slot:
             now = "is not there any more" if value is None else f"has shape {tuple(value.shape)}"
             raise KindError(
                 f"{self.path} {now}; when the network was opened it had shape {self.shape}",
-                "open the network again: patchclamp.open(model)",
+                REFRESH,
             )
         return value
 
@@ -77,6 +90,8 @@ def why_not_writable(slot: Slot, role: str) -> str:
     """Why a write to this array would be lost or wrong; empty if it would hold."""
     if role == "computed":
         return "is computed afresh from other arrays whenever the layer runs, so a change would be lost"
+    if slot.replaced():
+        return "belongs to a layer that was replaced after the network was opened; net.refresh() sees the new one"
     tensor = slot.stored()
     if tensor is None:
         return "is no parameter or buffer of the layer any more"
