@@ -95,9 +95,7 @@ def show_record(net: pc.Network, address: str, photo: torch.Tensor) -> None:
     print(f"{neuron}")
     for name in ("inputs", "pre_activation", "output"):
         values = getattr(seen, name)
-        # an axis that is packed from two, "(group in)", goes by the last of its names
-        labels = [axis.strip("()").split()[-1] for axis in seen.axes[name]]
-        axes = " x ".join(f"{label} {size}" for label, size in zip(labels, values.shape, strict=True))
+        axes = " x ".join(f"{axis} {size}" for axis, size in zip(seen.axes[name], values.shape, strict=True))
         print(f"  {name:<15} {axes:<35} from {values.min():8.4f} to {values.max():8.4f}   ({seen.source[name]})")
 
 

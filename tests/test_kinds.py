@@ -312,6 +312,38 @@ def test_without_a_formula_verify_says_how_to_get_one():
         net["[2]"].verify(torch.ones(1, 6))
 
 
+@pytest.mark.parametrize(
+    ("target", "given", "error", "message"),
+    [
+        (None, {}, pc.KindError, "None is no layer class"),
+        (3, {}, pc.KindError, "3 is no layer class"),
+        ("", {}, pc.KindError, "'' is no layer class"),
+        (nn.Linear(2, 2), {}, pc.KindError, "a Linear is no layer class"),
+        ("my.Layer", {"weight": 3}, pc.AxisError, "the axis line of weight must be text, not 3"),
+        ("my.Layer", {"bias": None}, pc.AxisError, "the axis line of bias must be text, not None"),
+        ("my.Layer", {"like": 3}, pc.KindError, "like takes the name of a kind, not 3"),
+        ("my.Layer", {"sizes": 3}, pc.KindError, "sizes must map axes to attributes, not 3"),
+        ("my.Layer", {"sizes": "x"}, pc.KindError, "sizes must map axes to attributes, not 'x'"),
+        ("my.Layer", {"sizes": {"in": 3}}, pc.KindError, "sizes must map axes to attributes"),
+        ("my.Layer", {"formula": 3}, pc.KindError, "formula takes a name or a function, not 3"),
+        ("my.Layer", {"formula": []}, pc.KindError, "formula takes a name or a function"),
+    ],
+)
+def test_junk_is_refused_with_a_hint(target, given, error, message):
+    with pytest.raises(error) as caught:
+        pc.register(target, **{"weight": "neuron in", **given})
+    assert message in caught.value.message
+    assert caught.value.hint
+    assert registered() == ()
+
+
+@pytest.mark.parametrize("target", [None, 3, "", nn.Linear(2, 2), "my.Layer"])
+def test_what_cannot_be_forgotten_is_named(target):
+    with pytest.raises(pc.KindError) as caught:
+        pc.forget(target)
+    assert caught.value.hint
+
+
 def test_a_formula_that_does_not_exist_is_refused():
     with pytest.raises(pc.KindError, match="no formula is called 'liner'"):
         pc.register("my.Layer", weight="neuron in", formula="liner")

@@ -97,6 +97,13 @@ def test_every_neuron_of_every_layer_has_an_address_that_finds_it(net):
         ("dw.group[1].neuron[1][0]", "one too many", ""),
         ("dw.group[0:2]", "group takes one index", ""),
         ("table.token[10][0]", "'table' has 10 tokens, so 10 is out of range", ""),
+        (
+            "fc.weight",
+            "has no part or gate 'weight'",
+            'net["fc"].arrays["weight"], a neuron\'s share net["fc[0]"].weight',
+        ),
+        ("lstm.weight_ih_l1[2]", "has no part or gate 'weight_ih_l1'", 'net["lstm"].arrays["weight_ih_l1"]'),
+        ("own.table", "no layer is called 'own.table'", 'it is an array: net["own"].arrays["table"]'),
     ],
 )
 def test_errors_name_the_range_or_the_nearest(net, address, message, hint):

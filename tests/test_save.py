@@ -535,3 +535,69 @@ def test_old_weight_norm_can_be_saved_and_loaded(tmp_path: Path) -> None:
     pc.open(model).save(tmp_path / "x.safetensors")
     model.load_state_dict(safetensors.torch.load_file(tmp_path / "x.safetensors"))
     assert "0" in pc.open(tmp_path / "x.safetensors").layers
+
+
+@pytest.mark.parametrize("path", [None, 3, b"bytes", "", "nul\0"])
+@pytest.mark.parametrize("act", ["net.save", "edit.save", "edit.load", "file.keep", "open"])
+def test_what_is_no_path_is_named(act: str, path: Any, tmp_path: Path) -> None:
+    net = pc.open(small())
+    net.save(tmp_path / "net.safetensors")
+    file = pc.open(tmp_path / "net.safetensors")
+    if (act, path) == ("file.keep", None) or (act == "open" and not isinstance(path, str)):
+        return  # in place; and no path at all, which `open` says itself
+    with net.edit() as edit, file.edit() as copy:
+        edit["0[0]"].zero()
+        copy["0[0]"].zero()
+        owner = {"net": net, "edit": edit, "file": copy, "open": pc}[act.partition(".")[0]]
+        with pytest.raises(FileError) as caught:
+            getattr(owner, act.rpartition(".")[2])(path)
+    assert caught.value.message == f"{path!r}: " + ("the path is empty" if path == "" else "this is no path")
+    assert caught.value.hint
+
+
+def test_a_change_of_another_shape_counts_the_arrays_of_both(tmp_path: Path) -> None:
+    with pc.open(small()).edit() as edit:
+        edit["0[0]"].zero()
+        edit.save(tmp_path / "change")
+    with pc.open(nn.Linear(2, 2)).edit() as edit, pytest.raises(EditError, match="11 of 11 arrays differ"):
+        edit.load(tmp_path / "change")
+
+
+def test_a_change_that_comes_after_others_says_so(tmp_path: Path) -> None:
+    net = pc.open(small())
+    with net.edit() as edit:
+        edit["0[0]"].zero()
+        edit.save(tmp_path / "change")
+    with net.edit() as edit:
+        edit["0[1]"].zero()
+        with pytest.raises(EditError, match="before this edit, which has changed it already") as caught:
+            edit.load(tmp_path / "change")
+        assert "fresh edit" in caught.value.hint
+    with pc.open(small(seed=5)).edit() as edit:
+        edit["0[1]"].zero()
+        with pytest.raises(EditError, match="is a change of another model"):
+            edit.load(tmp_path / "change")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.empty(4, device="meta"), "the values given are no plain numbers"),
+        (torch.ones(4).to_sparse(), "the values given are no plain numbers"),
+        (None, "3.bias takes numbers, not None"),
+        ("a", "3.bias takes numbers, not 'a'"),
+        ([None], "3.bias takes numbers, not None"),
+        (object(), "3.bias takes numbers, not object objects"),
+        ({}, "3.bias takes numbers, not dict objects"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["set", "add"])
+@pytest.mark.parametrize("live", [True, False])
+def test_values_that_are_no_numbers_are_named(live: bool, verb: str, value: Any, message: str, tmp_path: Path) -> None:
+    net = pc.open(small())
+    if not live:
+        net.save(tmp_path / "net.safetensors")
+        net = pc.open(tmp_path / "net.safetensors")
+    with net.edit() as edit, pytest.raises(EditError) as caught:
+        getattr(edit["3[0]"], verb)(bias=value)
+    assert caught.value.message == f"{verb} of 3[0]: {message}"

@@ -158,6 +158,7 @@ def _left(frame: Layout, key: Key) -> tuple[str, ...]:
     names = []
     for term, index, length in zip(frame.terms, key, frame.shape, strict=True):
         inner = [axis.name for axis in term.axes()]
+        inner = [name for name in inner if frame.sizes[name] != 1] or inner[-1:]
         cut = isinstance(index, slice) and len(range(*index.indices(length))) < length
         if isinstance(index, slice):
             names.append(inner[-1] if cut or len(inner) == 1 else f"({' '.join(inner)})")

@@ -121,7 +121,11 @@ def _array_hint(layer: LayerInfo, step: Step) -> str:
     """How to get an array that was asked for as if it were a part; "" where the layer has none of that name."""
     if not any(array.name == step.name for array in layer.arrays):
         return ""
-    one = f', a neuron\'s share net["{layer.name}[0]"].{step.name}' if layer.populations else ""
+    one = (
+        f', a neuron\'s share net["{layer.name}[0]"].{step.name}'
+        if layer.main and step.name in layer.main.words
+        else ""
+    )
     return f'it is an array: net["{layer.name}"].arrays["{step.name}"]{one}'
 
 

@@ -881,3 +881,22 @@ def named(file: SafetensorsFile, name: str):
 
 def pieces(raw: bytes) -> list[bytes]:
     return [raw[:1], raw[1:1], raw[1:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "reason", "hint"),
+    [
+        ("net.pt", b"PK\x03\x04" + bytes(90), "this is a zip file", "only .safetensors files are read"),
+        ("net.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "this is an HDF5 file", "only .safetensors files are read"),
+        ("net.gguf", b"GGUF" + bytes(90), "this is a GGUF file", "only .safetensors files are read"),
+        ("mm.py", b"import torch\n\n\ndef make(): ...\n", "this is a Python file", "module:function"),
+        ("mm.py", b"", "the file is empty", "module:function"),
+        ("notes.txt", b"all the layers of the network\n", "this is text", "only .safetensors files are read"),
+    ],
+)
+def test_a_file_of_another_format_says_what_to_do(tmp_path, name, raw, reason, hint):
+    path = tmp_path / name
+    path.write_bytes(raw)
+    error = error_of(path)
+    assert reason in error.reason
+    assert hint in error.hint

@@ -186,7 +186,9 @@ def _flat(value: Any, what: str, name: str) -> tuple[tuple[int, ...], list[Any]]
         raise EditError(f"{what}: the values given are no plain numbers", _NOTHING) from error
     if not isinstance(value, (list, tuple)):
         if not isinstance(value, complex) and not hasattr(value, "__float__") and not hasattr(value, "__index__"):
-            given = repr(value) if value is None or isinstance(value, (str, bytes)) else f"a {type(value).__name__}"
+            given = (
+                repr(value) if value is None or isinstance(value, (str, bytes)) else f"{type(value).__name__} objects"
+            )
             raise EditError(f"{what}: {name} takes numbers, not {given}", _NOTHING)
         return (), [value]
     parts = [_flat(item, what, name) for item in value]

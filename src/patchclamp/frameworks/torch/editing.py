@@ -295,20 +295,21 @@ def _values(value: Any, what: str, name: str = "") -> torch.Tensor:
         return value.detach()
     try:
         numbers = np.array(value)
-        if numbers.dtype.kind in "OSU":
-            raise EditError(f"{what}: {name} takes numbers, not {_stray(numbers)}", _NOTHING)
-        return torch.from_numpy(numbers)
+        stray = _stray(numbers) if numbers.dtype.kind in "OSU" else ""
+        if not stray:
+            return torch.from_numpy(numbers)
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise EditError(f"{what}: cannot read the values given ({error})", _NOTHING) from error
+    raise EditError(f"{what}: {name} takes numbers, not {stray}", _NOTHING)
 
 
 def _stray(values: Any) -> str:
-    """What stands in an array of objects or text that is no number."""
+    """The first thing in an array of objects or text that is no number of torch's."""
     for value in values.flat:
         if value is None or isinstance(value, (str, bytes)):
             return repr(value if value is None else value[:40])
         if not isinstance(value, (int, float, complex)):
-            return f"a {type(value).__name__}"
+            return f"{type(value).__name__} objects"
     return "integers of more than 64 bits"
 
 
