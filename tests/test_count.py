@@ -171,3 +171,14 @@ def test_a_misfit_is_one_error_and_no_log(capfd):
     with pytest.raises(RunError):
         conv(1, 2, 3).count(input=(8, 8, 8))
     assert capfd.readouterr().err == ""
+
+
+def test_a_count_is_asked_for_by_layer():
+    with pytest.raises(pc.AddressError, match="did you mean 4"):
+        pc.open(cnn()).count()["44"]
+
+
+def test_the_bias_of_a_file_cannot_be_untied(tmp_path):
+    conv(1, 2, 3).save(tmp_path / "conv.safetensors")
+    with pytest.raises(pc.EditError, match="is a file"):
+        pc.open(tmp_path / "conv.safetensors")[""].untie_bias((8, 8))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import KindError, RunError
+from .errors import AddressError, KindError, RunError, nearest
 from .frames import frame_out, positions
 from .frozen import dataclass
 from .geometry import Geometry
@@ -80,7 +80,9 @@ class Count(Shown):
         for row in self.layers:
             if row.layer == layer:
                 return row
-        raise KeyError(layer)
+        raise AddressError(
+            f"no counted layer is called {layer!r}", nearest(str(layer), [row.layer for row in self.layers])
+        )
 
 
 def extents(model: Model, layer: LayerInfo, size: Sequence[int]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from .capture import Capture, run
 from .card import layer_card, network_card
 from .count import Count, count, extents
 from .edit import Edit
-from .errors import AddressError, EditError
+from .errors import AddressError
 from .explain import explain_layer
 from .locate import find, locate
 from .model import LayerInfo, Model, Neurons
@@ -183,8 +183,6 @@ class Layer(Shown, Sequence[Neuron]):
         Returns a handle: `.parameter` (filter, *map) goes to the optimizer, `.restore()` puts the layer back exactly.
         """
         across = extents(self.net.model, self.info, input)
-        if not hasattr(self.net.model.keeper, "untie"):
-            raise EditError(f"{self.net.model.source} cannot run, so its bias cannot be untied")
         handle = self.net.model.keeper.untie(self.name, across, self.net.refresh)
         self.net.refresh()
         return handle

@@ -45,6 +45,9 @@ class FileKeeper:
     def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Any:
         raise EditError(f"{self.path} is a file: nothing trains it, so nothing can be frozen")
 
+    def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None]) -> Any:
+        raise EditError(f"{self.path} is a file: it cannot run, so the bias of {layer!r} cannot be untied")
+
     def state(self, saved: object = ()) -> tuple[Sequence[Entry], Mapping[str, str]]:
         """Every array of the file. What an edit changed is not in it before the edit is kept."""
         return [(a.name, a.dtype, a.shape, _reader(a)) for a in self._arrays], {}
