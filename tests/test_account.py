@@ -71,5 +71,5 @@ def test_buffers_are_named_too():
     assert {(e.path, e.status) for e in accounting.entries if e.role == "buffer"} == {
         ("running_mean", "neuron"),
         ("running_var", "neuron"),
-        ("num_batches_tracked", "scalar"),
+        ("num_batches_tracked", "apart"),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .arrays import Array
@@ -19,7 +19,7 @@ _BEHIND = ("_orig", "_mask", "_g", "_u", "_v")
 
 @dataclass(frozen=True)
 class Entry:
-    """One array and what it is: "neuron", "scalar" (belongs to no neuron), "tied", "behind" or "unknown".
+    """One array and what it is: "neuron", "apart" (belongs to no neuron), "tied", "behind" or "unknown".
 
     A tied array is the same memory as `of`, which is counted. An array that stands behind a computed one (weight_norm,
     a pruning mask) is counted and names in `of` what is made from it.
@@ -64,26 +64,34 @@ class Accounting(Shown):
 
 def account(model: Model) -> Accounting:
     """Account for every parameter and buffer."""
+    return Accounting(tuple(_entries(model)))
+
+
+def _entries(model: Model) -> Iterator[Entry]:
     seen: dict[str, str] = {}
-    return Accounting(tuple(_entries(model, seen)))
-
-
-def _entries(model: Model, seen: dict[str, str]) -> Iterator[Entry]:
+    stated = dict(_stated(model))
     for layer in model.layers.values():
         for array in layer.arrays:
             if array.role == "computed" or array.path in seen:
                 continue
             first = next((seen[path] for path in array.tied if path in seen), "")
-            status, of = ("tied", first) if first else _status(layer, array)
+            status, of = ("tied", first) if first else _status(layer, array, stated)
             seen[array.path] = first or array.path
             yield Entry(array.path, array.shape, array.size, array.role, status, layer.name, of)
 
 
-def _status(layer: LayerInfo, array: Array) -> tuple[str, str]:
-    if array.name in layer.described:
-        return "neuron", ""
-    if layer.kind is not None and array.name in layer.kind.scalars:
-        return "scalar", ""
+def _stated(model: Model) -> Iterator[tuple[str, str]]:
+    """What layers say of their arrays, path by path; a layer may speak for what its parts hold."""
+    for layer in model.layers.values():
+        prefix = f"{layer.name}." if layer.name else ""
+        yield from ((prefix + name, "apart") for name in (layer.kind.apart if layer.kind else ()))
+        for cells in layer.populations.values():
+            yield from ((placed.array.path, "neuron") for placed in cells.placed)
+
+
+def _status(layer: LayerInfo, array: Array, stated: Mapping[str, str]) -> tuple[str, str]:
+    if array.path in stated:
+        return stated[array.path], ""
     for made in layer.arrays:
         own = array.name.removeprefix(made.name) in _BEHIND or array.name.startswith(f"parametrizations.{made.name}.")
         if made.role == "computed" and own:

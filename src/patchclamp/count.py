@@ -125,7 +125,7 @@ def count(model: Model, input: Any = None, dtype: str = "") -> Count:
     Raises RunError if the network cannot run on such an input.
     """
     shapes: Mapping[str, Any] = {}
-    counted = {name: layer for name, layer in model.layers.items() if layer.populations}
+    counted = {name: layer for name, layer in model.layers.items() if layer.main is not None}
     if input is not None:
         if model.runner is None:
             raise RunError(

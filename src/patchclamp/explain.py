@@ -71,9 +71,9 @@ def explain_layer(layer: LayerInfo) -> str:
             line = f"{placed.array.name} {placed.array.shape}: {placed.layout.line}"
             lines.append(f"  {line}  =  {words or '1 number'}{tied}{made}")
     lines += [
-        f"  {array.name} {array.shape}: belongs to no neuron"
+        f"  {array.name} {array.shape}: belongs to no neuron; {layer.kind.apart[array.name]}"
         for array in layer.arrays
-        if array.name in layer.kind.scalars
+        if array.name in layer.kind.apart
     ]
     gates = next((facet.labels for facet in layer.main.facets if facet.labels), ())
     if len(gates) > 1:

@@ -9,14 +9,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from .address import Addresses
 from .arrays import Array
 from .axes import Key, Size
 from .errors import AddressError, AxisError, EditError
 from .frozen import dataclass, field, replace
-from .kinds.row import Kind, Place
+from .kinds.row import Kind, Part, Place
 from .layout import Layout, fit
 
 __all__ = ["AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "Probe", "Runner", "describe"]
@@ -43,13 +43,19 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Neurons of one sort in a layer. A neuron's number is the row-major flattening of its `axes`."""
+    """Neurons of one sort in a layer. A neuron's number is the row-major flattening of its `axes`.
+
+    `fixed` are coordinates that all of them share (the part of a packed axis). `via` names the layer that holds and
+    runs them, where this one only gives them other names: the queries of an attention are rows of a projection.
+    """
 
     name: str
     noun: str
     axes: tuple[AxisSize, ...]
     facets: tuple[AxisSize, ...]
     placed: tuple[Placed, ...]
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    via: str = ""
 
     def __len__(self) -> int:
         return math.prod(axis.size for axis in self.axes)
@@ -66,7 +72,8 @@ class Population:
 
     def coords(self, number: int) -> dict[str, int]:
         """The coordinate of a neuron number on the neuron axes."""
-        return {axis.name: number // (self.strides[axis.name] or 1) % (axis.size or 1) for axis in self.axes}
+        found = {axis.name: number // (self.strides[axis.name] or 1) % (axis.size or 1) for axis in self.axes}
+        return {**found, **self.fixed} if self.fixed else found
 
     def find(self, word: str, coords: Mapping[str, int]) -> Placed | None:
         """The stored array of that word at those places; None if the layer has none there (a bias switched off)."""
@@ -93,7 +100,8 @@ class LayerInfo:
 
     @property
     def main(self) -> Population | None:
-        return next(iter(self.populations.values()), None)
+        """The population that a bare index means; None where the layer has none, or only names for those of others."""
+        return next((cells for cells in self.populations.values() if not cells.via), None)
 
     @cached_property
     def described(self) -> frozenset[str]:
@@ -201,41 +209,58 @@ class Model:
         return self.layers[self.addresses.parse(name).layer]
 
 
-def describe(layer: LayerInfo, attribute: Callable[[str], Any]) -> LayerInfo:
+Find: TypeAlias = Callable[[str], Array | None]
+
+
+def describe(layer: LayerInfo, attribute: Callable[[str], Any], inside: Find | None = None) -> LayerInfo:
     """Fit a layer's kind to its arrays: the same layer with populations, sizes and config.
 
-    `attribute` reads what a kind asks of the layer (`groups`, `stride`). Where the lines do not fit the stored shapes
-    the layer is returned as unknown, with the misfit as its `problem`: never guessed.
+    `attribute` reads what a kind asks of the layer (`groups`, `stride`); `inside` finds an array that a part of the
+    layer holds, by its name from here on. Where the lines do not fit the stored shapes the layer is returned as
+    unknown, with the misfit as its `problem`: never guessed.
     """
     kind = layer.kind
     if kind is None:
         return layer
     try:
-        sizes = _sizes(kind, attribute)
-        populations = {name: cells for name, cells in _populations(kind, layer, sizes) if cells.placed or name == ""}
+        sizes = stated_sizes(kind, attribute)
+        found = _populations(kind, _finder(layer, inside), sizes)
+        populations = {name: cells for name, cells in found if cells.placed or (name == "" and sizes)}
     except AxisError as error:
-        return replace(layer, kind=None, known="unknown", problem=f"{kind.name}: {error.message}")
-    config = {word: value for word, path in kind.config.items() if (value := _maybe(attribute, path)) is not _MISSING}
-    return replace(layer, populations=populations, sizes=sizes, config=config)
+        known = "unknown" if layer.arrays else ""
+        return replace(layer, kind=None, known=known, problem=f"{kind.name}: {error.message}")
+    config = {word: value for word, path in kind.config.items() if (value := stated(attribute, path)) is not MISSING}
+    return replace(layer, populations=populations, sizes=sizes, config={**kind.facts, **config})
 
 
-_MISSING = object()
+def _finder(layer: LayerInfo, inside: Find | None) -> Find:
+    own = {array.name: array for array in layer.arrays}
+    return lambda name: own.get(name) or (inside(name) if inside and "." in name else None)
 
 
-def _maybe(attribute: Callable[[str], Any], path: str) -> Any:
-    """What a layer states; a file may not say."""
-    try:
-        return attribute(path)
-    except (AttributeError, LookupError):
-        return _MISSING
+MISSING = object()
 
 
-def _sizes(kind: Kind, attribute: Callable[[str], Any]) -> dict[str, Size]:
+def stated(attribute: Callable[[str], Any], paths: str) -> Any:
+    """What a layer states, at the first of some paths (`a|b.c`) that it has; MISSING if at none. A number is itself."""
+    for path in paths.split("|"):
+        if path.isdigit():
+            return int(path)
+        try:
+            value = attribute(path)
+        except (AttributeError, LookupError):
+            continue
+        if value is not None or "|" not in paths:
+            return value
+    return MISSING
+
+
+def stated_sizes(kind: Kind, attribute: Callable[[str], Any]) -> dict[str, Size]:
     """The sizes that the layer states. A packed axis as a key, `(group neuron)`, is solved for its last unknown."""
     sizes: dict[str, Size] = {}
     for key, path in kind.sizes.items():
-        value = _maybe(attribute, path)
-        if value is _MISSING:
+        value = stated(attribute, path)
+        if value is MISSING:
             continue
         if key.startswith("("):
             sizes.update(fit(key, (value,), sizes).sizes)
@@ -244,37 +269,35 @@ def _sizes(kind: Kind, attribute: Callable[[str], Any]) -> dict[str, Size]:
     return sizes
 
 
-def _populations(kind: Kind, layer: LayerInfo, sizes: Mapping[str, Size]) -> Iterable[tuple[str, Population]]:
-    yield "", _population("", kind.noun, kind, kind.arrays, layer, sizes)
+def _populations(kind: Kind, find: Find, sizes: Mapping[str, Size]) -> Iterable[tuple[str, Population]]:
+    if kind.arrays:
+        yield "", _population("", Part(kind.arrays, kind.noun, kind.neuron), kind, find, sizes)
     for name, part in kind.others.items():
-        yield name, _population(name, part.noun, kind, part.arrays, layer, {})
+        taken = sizes if part.neuron != kind.neuron or part.fixed else {}
+        yield name, _population(name, part, kind, find, taken)
 
 
-def _population(
-    name: str, noun: str, kind: Kind, lines: Mapping[str, str], layer: LayerInfo, sizes: Mapping[str, Size]
-) -> Population:
-    stored = {array.name: array for array in layer.arrays}
+def _population(name: str, part: Part, kind: Kind, find: Find, sizes: Mapping[str, Size]) -> Population:
     placed: list[Placed] = []
-    for word, line in lines.items():
-        for suffix, at in _places(kind, word, stored):
-            array = stored[word + suffix]
+    for word, line in part.arrays.items():
+        for array, at in _places(kind, word, find):
             try:
                 placed.append(Placed(word, array, fit(line, array.shape, sizes), at))
             except AxisError as error:
                 raise AxisError(f"{array.name} {array.shape} as {line!r}: {error.message}") from error
-    return Population(name, noun, _neuron_axes(kind, placed, sizes), _facets(kind, placed), tuple(placed))
+    axes = _neuron_axes(kind, part, placed, sizes)
+    return Population(name, part.noun, axes, _facets(kind, placed), tuple(placed), part.fixed)
 
 
-def _places(kind: Kind, word: str, stored: Mapping[str, Array]) -> list[tuple[str, dict[str, int]]]:
-    """The suffixes under which a word is stored, with the coordinate of each on the kind's places."""
+def _places(kind: Kind, word: str, find: Find) -> list[tuple[Array, dict[str, int]]]:
+    """The arrays that store a word, with the coordinate of each on the kind's places."""
     if not kind.places:
-        return [("", {})] if word in stored else []
+        return [(array, {})] if (array := find(word)) else []
     found = []
     for numbers in itertools.product(*(_numbers(place) for place in kind.places)):
         spelled = {place.axis: place.spelling(n) for place, n in zip(kind.places, numbers, strict=True)}
-        suffix = kind.suffix.format(**spelled)
-        if word + suffix in stored:
-            found.append((suffix, dict(zip(spelled, numbers, strict=True))))
+        if array := find(word + kind.suffix.format(**spelled)):
+            found.append((array, dict(zip(spelled, numbers, strict=True))))
         elif not any(numbers[1:]):
             break
     return found
@@ -284,17 +307,19 @@ def _numbers(place: Place) -> Iterable[int]:
     return range(len(place.spellings)) if place.spellings else range(10_000)
 
 
-def _neuron_axes(kind: Kind, placed: Sequence[Placed], sizes: Mapping[str, Size]) -> tuple[AxisSize, ...]:
+def _neuron_axes(
+    kind: Kind, part: Part, placed: Sequence[Placed], sizes: Mapping[str, Size]
+) -> tuple[AxisSize, ...]:
     known = {name: size for name, size in sizes.items() if isinstance(size, int)}
     rests = {name: size for name, size in sizes.items() if isinstance(size, tuple)}
     for item in placed:
         for name, size in item.layout.sizes.items():
-            if name in kind.neuron and known.get(name, size) != size:
+            if name in part.neuron and known.get(name, size) != size:
                 raise AxisError(f"{item.array.name} {item.array.shape} has {size} on axis {name!r}, not {known[name]}")
             known[name] = size
     places = {place.axis: place for place in kind.places}
     axes = []
-    for name in kind.neuron:
+    for name in part.neuron:
         if name in places:
             count = max((item.at[name] for item in placed), default=0) + 1
             axes.append(AxisSize(name, count, tuple(places[name].label(i) for i in range(count))))

@@ -35,16 +35,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A second population of a kind: its arrays' lines and what it is called."""
+    """A second population of a kind: its arrays' lines, what it is called, and coordinates that all of it shares."""
 
     arrays: Mapping[str, str]
     noun: str = "neuron"
     neuron: tuple[str, ...] = ("neuron",)
+    fixed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A row: one axis line for each array, the lines of what enters and leaves, and the formula that recomputes it.
+
+    An array may be one that a part of the layer holds (`out_proj.weight`). Where classes spell an attribute in several
+    ways, `a|b.c` is the first of them that the layer has; a whole number stands for itself.
 
     name      the class, by its public path
     family    which formula recomputes it; "" if none does
@@ -54,7 +58,8 @@ class Kind:
     facets    axes that an address may fix but that are no part of a neuron's identity: a gate, a token
     sizes     axis -> the attribute that states its length (others are solved from the stored shapes)
     config    word -> attribute: what the formula must know beyond the arrays (stride, eps, ...)
-    scalars   arrays that belong to no neuron
+    facts     word -> value: what the formula must know and every layer of this class has in common
+    apart     array -> what it is, for arrays that belong to no neuron: a learned token, a table of positions
     op        the functional call that a subclass with a forward of its own makes with these arrays
     role      "neuron" (weighs its inputs), "norm", "activation" or "embedding"
     rank      how many `*at` axes a batched output has; one fewer axis then means "no batch". 0: always batched
@@ -71,7 +76,8 @@ class Kind:
     facets: tuple[str, ...] = ()
     sizes: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
-    scalars: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    apart: Mapping[str, str] = field(default_factory=dict)
     op: str = ""
     noun: str = "neuron"
     role: str = "neuron"

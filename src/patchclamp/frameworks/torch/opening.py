@@ -39,7 +39,9 @@ def open_model(module: torch.nn.Module, source: str = "") -> Model:
     modules = dict(_modules(module))
     held = {name: tuple(_linked(_slots(name, part), _links(name, modules))) for name, part in modules.items()}
     ties = _ties(held.values())
-    layers = {name: _layer(name, part, held[name], ties) for name, part in modules.items()}
+    bare = {name: _layer(name, part, held[name], ties) for name, part in modules.items()}
+    arrays = {array.path: array for layer in bare.values() for array in layer.arrays}
+    layers = {name: _described(layer, modules[name], arrays) for name, layer in bare.items()}
     return Model(source or type(module).__name__, "torch", layers, TorchRunner(module), TorchKeeper(module))
 
 
@@ -148,10 +150,14 @@ def _layer(
     arrays = tuple(_array(prefix, one, ties) for one in held)
     kind = find(map(class_name, type(module).__mro__))
     known = "stated" if kind else "unknown" if arrays else ""
-    layer = LayerInfo(
+    return LayerInfo(
         name, class_name(type(module)), kind, known, arrays, own_forward=kind is not None and overrides(module, kind)
     )
-    return describe(layer, lambda path: _attribute(module, path))
+
+
+def _described(layer: LayerInfo, module: torch.nn.Module, arrays: Mapping[str, Array]) -> LayerInfo:
+    prefix = f"{layer.name}." if layer.name else ""
+    return describe(layer, lambda path: _attribute(module, path), lambda name: arrays.get(prefix + name))
 
 
 def _array(prefix: str, held: Held, ties: Mapping[tuple[Any, ...], list[str]]) -> Array:
