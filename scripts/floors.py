@@ -21,7 +21,7 @@ PACKAGE = "patchclamp"
 # One tuple of rows a floor, lowest first; "name/" is a folder.
 FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"errors", "frozen", "axes", "layout", "address"}),),
-    (frozenset({"arrays", "model", "kinds/", "formulas/", "parts/", "frames", "geometry", "locate"}),),
+    (frozenset({"arrays", "model", "kinds/", "formulas/", "parts/", "frames", "geometry", "locate", "use", "views", "attended"}),),
     (
         frozenset(
             {
@@ -35,6 +35,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
                 "explain",
                 "freeze",
                 "gates",
+                "heads",
                 "pages",
                 "read",
                 "recorded",
@@ -47,7 +48,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
         frozenset({"frameworks/", "files/"}),
     ),
     (frozenset({"record", "save"}),),
-    (frozenset({"neuron", "network", "opening"}),),
+    (frozenset({"head", "neuron", "network", "opening"}),),
     (frozenset({"__init__", "__main__", "cli/", "testing/"}),),
 )
 # What a member, or one file of it, may import beside the standard library; unnamed: floors 0 and 1 nothing, else NumPy.

@@ -22,7 +22,8 @@ class Entry:
     """One array and what it is: "neuron", "apart" (belongs to no neuron), "tied", "behind" or "unknown".
 
     A tied array is the same memory as `of`, which is counted. An array that stands behind a computed one (weight_norm,
-    a pruning mask) is counted and names in `of` what is made from it.
+    a pruning mask, an adapter's) is counted and names in `of` what is made from it. Of an array that shares part of its
+    memory with arrays before it, `repeated` numbers are counted there already, and `of` names them.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Entry:
     status: str
     layer: str
     of: str = ""
+    repeated: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,7 +48,7 @@ class Accounting(Shown):
     def total(self, status: str = "", role: str = "parameter") -> int:
         """How many numbers have that status, or all if none is named; tied ones count once, where they are first."""
         chosen = (entry for entry in self.entries if entry.role == role and entry.status != "tied")
-        return sum(entry.size for entry in chosen if not status or entry.status == status)
+        return sum(entry.size - entry.repeated for entry in chosen if not status or entry.status == status)
 
     @property
     def unknown(self) -> tuple[Entry, ...]:
@@ -70,30 +72,39 @@ def account(model: Model) -> Accounting:
 def _entries(model: Model) -> Iterator[Entry]:
     seen: dict[str, str] = {}
     stated = dict(_stated(model))
+    made = [array for layer in model.layers.values() for array in layer.arrays if array.sources]
+    behind = {path: array.path for array in reversed(made) for path in array.sources}
     for layer in model.layers.values():
         for array in layer.arrays:
             if array.role == "computed" or array.path in seen:
                 continue
             first = next((seen[path] for path in array.tied if path in seen), "")
-            status, of = ("tied", first) if first else _status(layer, array, stated)
+            status, of = ("tied", first) if first else _status(layer, array, stated, behind)
             seen[array.path] = first or array.path
-            yield Entry(array.path, array.shape, array.size, array.role, status, layer.name, of)
+            shared = ", ".join(path for path in array.shares if path in seen) if array.repeated and not first else ""
+            repeated = array.repeated if shared else 0
+            yield Entry(array.path, array.shape, array.size, array.role, status, layer.name, of or shared, repeated)
 
 
 def _stated(model: Model) -> Iterator[tuple[str, str]]:
     """What layers say of their arrays, path by path; a layer may speak for what its parts hold."""
     for layer in model.layers.values():
         prefix = f"{layer.name}." if layer.name else ""
-        yield from ((prefix + name, "apart") for name in (layer.kind.apart if layer.kind else ()))
+        for name in layer.kind.apart if layer.kind else ():
+            listed = (path for path in model.arrays if path.startswith(prefix + name[:-1])) if name[-1] == "*" else ()
+            yield from ((path, "apart") for path in (*listed, prefix + name))
         for cells in layer.populations.values():
             yield from ((placed.array.path, "neuron") for placed in cells.placed)
 
 
-def _status(layer: LayerInfo, array: Array, stated: Mapping[str, str]) -> tuple[str, str]:
-    if array.path in stated:
-        return stated[array.path], ""
+def _status(
+    layer: LayerInfo, array: Array, stated: Mapping[str, str], behind: Mapping[str, str]
+) -> tuple[str, str]:
+    said = {stated[path] for path in (array.path, *array.tied) if path in stated}
+    if said:  # under one of its names a shared array may be a neuron's
+        return "neuron" if "neuron" in said else "apart", ""
     for made in layer.arrays:
         own = array.name.removeprefix(made.name) in _BEHIND or array.name.startswith(f"parametrizations.{made.name}.")
         if made.role == "computed" and own:
             return "behind", made.path
-    return "unknown", ""
+    return ("behind", behind[array.path]) if array.path in behind else ("unknown", "")

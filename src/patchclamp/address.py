@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -129,6 +129,8 @@ def _tail(text: str) -> tuple[tuple[Step, ...], tuple[int, ...]]:
 class Addresses:
     """Parses and prints the addresses of one network: `parse(text(a)) == a` for whatever layer names it has.
 
+    `aliases` are other names of its layers, which are understood and never printed.
+
     >>> book = Addresses(["conv1", "lstm", "a[b].c"])
     >>> book.parse("lstm.forget[7]")
     Address(layer='lstm', steps=(Step(name='forget', index=(7,)),), position=())
@@ -138,22 +140,23 @@ class Addresses:
     'a[b].c[1]'
     """
 
-    def __init__(self, layers: Iterable[str]) -> None:
+    def __init__(self, layers: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
         self.layers = tuple(layers)
+        self.aliases = aliases or {}
         self._known = frozenset(self.layers)
 
     def parse(self, text: str) -> Address:
         """Read an address. Raises AddressError, naming the nearest layer or what could not be read."""
         if text.startswith('"') and (quoted := self._quoted(text)):
             return quoted
-        if text in self._known:
-            return Address(text)
+        if text in self._known or text in self.aliases:
+            return Address(self.aliases.get(text, text))
         failure: AddressError | None = None
         for layer, tail in _cuts(text):
-            if layer not in self._known:
+            if layer not in self._known and layer not in self.aliases:
                 continue
             try:
-                return Address(layer, *_tail(tail))
+                return Address(self.aliases.get(layer, layer), *_tail(tail))
             except AddressError as error:
                 failure = failure or AddressError(
                     f"address {text!r}: {error.message} after layer {layer!r}", error.hint
@@ -176,7 +179,9 @@ class Addresses:
         """The layers that an address means: its own, or all that its glob matches, in network order."""
         if address.layer in self._known:
             return (address.layer,)
-        return tuple(filter(_globber(address.layer).fullmatch, self.layers))
+        matches = _globber(address.layer).fullmatch
+        longer = {name for alias, name in self.aliases.items() if matches(alias)}
+        return tuple(name for name in self.layers if name in longer or matches(name))
 
     def is_glob(self, address: Address) -> bool:
         return address.layer not in self._known
@@ -184,6 +189,7 @@ class Addresses:
     def _quoted(self, text: str) -> Address | None:
         try:
             layer, end = json.JSONDecoder(strict=False).raw_decode(text)
+            layer = self.aliases.get(layer, layer)
             return Address(layer, *_tail(text[end:])) if layer in self._known else None
         except (ValueError, AddressError):
             return None

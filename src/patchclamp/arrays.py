@@ -192,7 +192,9 @@ class Array:
     """One stored array of a network, without its numbers: `storage.read(key)` fetches those.
 
     `role` is "parameter", "buffer" or "computed" (made afresh from other arrays whenever the layer runs:
-    weight_norm, pruning masks); `tied` lists the other paths to the very same memory.
+    weight_norm, pruning masks), then `sources` are the paths that it is made from; `tied` lists the other paths to the
+    very same memory, `shares` those whose memory overlaps it, and `repeated` is how many of its numbers lie in arrays
+    before it. `note` says where its numbers are, where they are not plainly in memory, and what an edit does.
     """
 
     name: str
@@ -203,6 +205,10 @@ class Array:
     role: str = "parameter"
     tied: tuple[str, ...] = ()
     trainable: bool = False
+    sources: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
+    repeated: int = 0
+    note: str = ""
 
     @property
     def size(self) -> int:

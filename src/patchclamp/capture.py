@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from .axes import Key
 from .errors import AddressError, RunError
-from .frames import frame_in, frame_out, positions
+from .frames import frame_called, frame_in, frame_out, positions
 from .geometry import Geometry
 from .layout import Layout
 from .model import LayerInfo, Model, Neurons, Probe, Runner
+from .use import Rows, Use, rows
 
 __all__ = ["Capture", "Recording", "Seen", "bounded", "place", "run"]
 
@@ -23,6 +24,9 @@ class Seen:
     """One call of one layer: copies of what entered and left, with the names of their axes.
 
     `frame` names the axes of the whole output; `stacked` says that the copied output has a neuron axis in front.
+    `numbers` are the neurons that the call computes, where those are not all that were asked for. `cut` says that the
+    copied input is that of the position that was asked for. `during` are arrays that the layer computes, as they were
+    in this call, where the next call would compute others.
     """
 
     inputs: dict[str, Any]
@@ -31,6 +35,13 @@ class Seen:
     frame: Layout | None = None
     stacked: bool = False
     axes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: tuple[int, ...] | None = None
+    cut: bool = False
+    during: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, neurons: Neurons) -> Neurons:
+        """Those of some neurons that this call computes."""
+        return neurons if self.numbers is None else replace(neurons, numbers=self.numbers, single=False)
 
 
 @dataclass
@@ -46,24 +57,83 @@ class Capture:
     keep: frozenset[str] = BOTH
     whole_inputs: bool = False
     calls: list[Seen] = field(default_factory=list)
+    ran: bool = False
 
     @property
-    def recurrent(self) -> bool:
-        return self.layer.kind is not None and self.layer.kind.family == "recurrent"
+    def called(self) -> bool:
+        """Whether it listens to functional calls inside the layer instead of to the layer."""
+        return self.neurons is not None and self.layer.kind is not None and self.layer.kind.called
+
+    @property
+    def hidden(self) -> bool:
+        """Whether what its neurons give is not seen from outside: then the layer's whole call is copied, to run again."""
+        return self.layer.kind is not None and self.layer.kind.family in ("recurrent", "experts")
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        self.ran = True
+        if not self.called:
+            self._enter(inputs, config)
+
+    def leave(self, output: Any) -> None:
+        if not self.called:
+            self._leave(output)
+
+    def used(self, use: Use, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
+        """A functional call used one of the layer's arrays: copy what it gave for these neurons, if it did."""
+        if not self.called:
+            return
+        assert self.neurons is not None
+        for found in rows(self.neurons, use):
+            words = {"weight": found.weight, **({"bias": found.bias} if found.bias else {})}
+            if use.op.startswith("conv"):
+                self._enter(inputs, {**config, "words": words})
+                self._leave(output)
+                return
+            read, given = (_within(value, found.batch) for value in (inputs["input"], output))
+            self.calls.append(self._call(found, read, given, {**self.layer.config, **config, "words": words}))
+
+    def _call(self, found: Rows, read: Any, given: Any, config: dict[str, Any]) -> Seen:
+        """What a call gave on its last axis for some neurons, and what it read: (*at, in)."""
+        assert self.neurons is not None
+        neurons, lead = self.neurons, tuple(given.shape[:-1])
+        frame = frame_called(self.layer, neurons.population, lead)
+        at = place(self.layer, frame, neurons.position)
+        key = frame.key(at)[:-1]
+        seen = Seen({}, config, frame=frame, cut=tuple(read.shape[:-1]) == lead)
+        if found.numbers != tuple(neurons.numbers):
+            seen.numbers = found.numbers
+        names = tuple(name for name, index in zip(frame.sizes, key, strict=False) if isinstance(index, slice))
+        if "inputs" in self.keep:
+            seen.inputs = {"input": self.runner.copy(read, key if seen.cut else ())}
+            seen.axes["inputs"] = (*names, "in")
+        if "output" not in self.keep:
+            return seen
+        if neurons.single:
+            seen.output, seen.axes["output"] = self.runner.copy(given, (*key, found.rows[0])), names
+        elif neurons.whole and seen.numbers is None and found.rows == _run_of(found.rows):
+            span = slice(found.rows[0], found.rows[-1] + 1)
+            seen.output = self.runner.copy(given, (*key, span))
+            seen.axes["output"] = (*names, *_left(frame, (*key, slice(None)))[len(names) :])
+        else:
+            seen.stacked, seen.axes["output"] = True, ("neuron", *names)
+            seen.output = self.runner.stack([given[(*key, row)] for row in found.rows])
+        return seen
+
+    def _enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         seen = Seen({}, {**self.layer.config, **config})
         self.calls.append(seen)
+        if self.whole_inputs and "during" in config:
+            seen.during = config["during"]()
         if "inputs" not in self.keep:
             return
-        if self.neurons is None or self.whole_inputs or self.recurrent:
+        if self.neurons is None or self.whole_inputs or self.hidden:
             seen.inputs = {name: self.runner.copy(item) for name, item in inputs.items()}
         else:
             seen.inputs = self._read(self.neurons, inputs, seen)
 
-    def leave(self, output: Any) -> None:
+    def _leave(self, output: Any) -> None:
         seen = self.calls[-1]
-        if self.neurons is None or self.recurrent:
+        if self.neurons is None or self.hidden:
             seen.output = self.runner.copy(output) if "output" in self.keep else None
             return
         neurons, whole = self.neurons, _first(output)
@@ -153,6 +223,20 @@ class Capture:
         return self.runner.copy(value, keys[0]), names
 
 
+def _run_of(numbers: Sequence[int]) -> tuple[int, ...]:
+    return tuple(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _within(value: Any, batch: Sequence[int]) -> Any:
+    """One of the products of a batched call; a value that all of them share is taken once."""
+    skipped = len(batch) - (value.ndim - 2)
+    shared = batch[max(skipped, 0) :]
+    first = value.ndim - 2 - len(shared)
+    lengths = value.shape[first : value.ndim - 2]
+    key = [index if length > 1 else 0 for index, length in zip(shared, lengths, strict=True)]
+    return value[(*(slice(None),) * first, *key)] if key else value
+
+
 def _left(frame: Layout, key: Key) -> tuple[str, ...]:
     """The names of the stored axes that a key leaves; a packed axis that was cut to its last part has that name."""
     names = []
@@ -177,12 +261,23 @@ def run(model: Model, recordings: Mapping[str, Recording], x: Any) -> None:
     if model.runner is None:
         raise RunError(f"{model.source} is a file: it holds weights but cannot run", "open the live network instead")
     model.runner.tap(recordings, x)
-    silent = [name for name, recording in recordings.items() if not recording.calls]
-    if silent:
-        raise RunError(
-            f"layer {silent[0]!r} did not run on this input",
-            "its parent may use its weights directly, or take another branch; record the parent instead",
+    for name, recording in recordings.items():
+        if not recording.calls:
+            raise _silent(model.layers[name], ran=getattr(recording, "ran", False))
+
+
+def _silent(layer: LayerInfo, *, ran: bool) -> RunError:
+    if ran and layer.kind is not None and layer.kind.called:
+        arrays = ", ".join(sorted(layer.described))
+        return RunError(
+            f"{layer.name!r} ({layer.class_name.rpartition('.')[2]}) makes no call with these rows of its {arrays} "
+            "on this run",
+            "it may run as one fused operation; its own implementation in plain torch can be recorded",
         )
+    return RunError(
+        f"layer {layer.name!r} did not run on this input",
+        "its parent may use its weights directly, or take another branch; record the parent instead",
+    )
 
 
 def place(layer: LayerInfo, frame: Layout, position: tuple[int, ...]) -> dict[str, int]:

@@ -10,16 +10,17 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .address import Address
+from .address import Address, Step
 from .errors import PatchclampError
-from .explain import explain_layer, explain_neuron
+from .explain import explain_head, explain_layer, explain_neuron
 from .frozen import replace
-from .model import LayerInfo, Model, Neurons
+from .locate import locate
+from .model import LayerInfo, Model, Neurons, Population, plural
 from .parts.span import span
 from .parts.tree import MAX_GRIDS, Column, Fields, Grid, Grids, Heading, Page, Part, Table, Text
 from .read import Held, address_text, fan_in, fan_ins, held
 
-__all__ = ["layer_card", "network_card", "neuron_card", "neurons_card"]
+__all__ = ["head_card", "layer_card", "network_card", "neuron_card", "neurons_card"]
 
 FIRST = 8
 """How many numbers of a long vector a card shows."""
@@ -50,7 +51,7 @@ def network_card(model: Model) -> Page:
 def _stored(model: Model) -> int:
     """How many parameters; those of tied arrays once."""
     arrays = (array for layer in model.layers.values() for array in layer.arrays if array.role == "parameter")
-    return sum({min((array.path, *array.tied)): array.size for array in arrays}.values())
+    return sum({min((array.path, *array.tied)): array.size - array.repeated for array in arrays}.values())
 
 
 def _layer_row(model: Model, layer: LayerInfo) -> tuple[object, ...]:
@@ -67,6 +68,8 @@ def _layer_row(model: Model, layer: LayerInfo) -> tuple[object, ...]:
 def _axes(layer: LayerInfo) -> str:
     """The main array with its axis names and sizes; for an unknown layer the bare shapes."""
     found = [placed for cells in layer.populations.values() for placed in cells.placed]
+    if layer.main is None and layer.heads:
+        return "; ".join(f"{name}: {_sizes(cells)}" for name, cells in layer.populations.items())
     if not found:
         return "; ".join(f"{array.name} {array.shape}" for array in layer.arrays)
     layout = found[0].layout
@@ -78,6 +81,10 @@ def _axes(layer: LayerInfo) -> str:
     more = "" if not others else f"; {', '.join(others)}" if len(others) < 4 else f"; {len(others)} more arrays"
     tied = " (tied)" if any(array.tied for array in layer.arrays) else ""
     return f"{found[0].array.name}: {', '.join(words)}{more}{tied}"
+
+
+def _sizes(cells: Population) -> str:
+    return " x ".join(f"{axis.name} {axis.size}" for axis in cells.axes)
 
 
 def layer_card(model: Model, layer: LayerInfo) -> Page:
@@ -92,6 +99,28 @@ def layer_card(model: Model, layer: LayerInfo) -> Page:
     if rows:
         parts.append(Table(columns, rows))
     return Page(tuple(parts))
+
+
+def head_card(model: Model, layer: LayerInfo, number: int) -> Page:
+    """One head of an attention: its parts with their addresses and the size of their weights."""
+    columns = (
+        Column("part"),
+        Column("address"),
+        Column("neurons", "right"),
+        Column("held by"),
+        Column("|weight|", "right"),
+    )
+    rows = []
+    for name, cells in layer.populations.items():
+        if name and cells.axes:
+            neurons = locate(layer, Address(layer.name, (Step("head", (number,)), Step(name))))
+            each = [array for n in neurons.numbers for array in held(neurons, n) if array.word.startswith("weight")]
+            few = sum(array.size for array in each) <= BUDGET
+            norms = [_norm(array) for array in each] if few else []
+            size = math.hypot(*norms) if norms and all(isinstance(n, float) for n in norms) else None  # type: ignore[arg-type]
+            rows.append((name, address_text(model, neurons), len(neurons.numbers), cells.via or layer.name, size))
+    head = model.addresses.text(Address(layer.name, (Step("head", (number,)),)))
+    return Page((Heading(head), Text(explain_head(layer, number)), Table(columns, tuple(rows))))
 
 
 def neuron_card(model: Model, neurons: Neurons) -> Page:
@@ -134,7 +163,7 @@ def neurons_card(model: Model, neurons: Neurons) -> Page:
 
 
 def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
 
 
 def _kind(neurons: Neurons) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ MOST = 4
 class Compared:
     """Recorded and recomputed values (neuron, *rest) of one call for some neurons, and what the rest axes are called.
 
-    error and bound are those of `formulas.Answer`.
+    error and bound are those of `formulas.Answer`; `note` says what took no part in the call.
     """
 
     numbers: Sequence[int]
@@ -37,13 +37,16 @@ class Compared:
     bound: Floats
     axes: tuple[str, ...]
     case: Case | None = None
+    reason: str = ""
+    note: str = ""
+    reason: str = ""
 
 
 def formula_of(neurons: Neurons) -> Formula:
     """The formula that recomputes these neurons. Raises KindError for a kind that has none."""
     kind = neurons.layer.kind
     assert kind is not None
-    formula = kind.formula or FORMULAS.get(kind.family)
+    formula = FORMULAS.get(kind.formula or kind.family) if not callable(kind.formula) else kind.formula
     if formula is None:
         raise KindError(
             f"{kind.name} has no formula, so its output cannot be recomputed",
@@ -54,7 +57,7 @@ def formula_of(neurons: Neurons) -> Formula:
 
 def compare(runner: Runner, neurons: Neurons, seen: Seen) -> Compared:
     """Recompute what these neurons gave. Raises KindError for a kind without a formula."""
-    frame = seen.frame
+    frame, neurons = seen.frame, seen.of(neurons)
     assert frame is not None
     recorded = _neurons_first(np.asarray(runner.numpy(seen.output)), neurons, frame, seen)
     if np.iscomplexobj(recorded):
@@ -70,7 +73,7 @@ def compare(runner: Runner, neurons: Neurons, seen: Seen) -> Compared:
         for part in (answer.values, answer.error, np.broadcast_to(answer.bound, answer.values.shape))
     ]
     axes = tuple(name for name in names if name not in at)
-    return Compared(neurons.numbers, recorded, parts[0], parts[1], parts[2], axes, case)
+    return Compared(neurons.numbers, recorded, parts[0], parts[1], parts[2], axes, case, answer.reason)
 
 
 def _at(values: Floats, full: tuple[int, ...], at: Sequence[int | None], shape: tuple[int, ...]) -> Floats:
@@ -112,7 +115,7 @@ def _case(runner: Runner, neurons: Neurons, seen: Seen, frame: Layout) -> Case:
 
     at = place(neurons.layer, frame, neurons.position)
     return Case(
-        arrays=_arrays(runner, neurons, at),
+        arrays=_words(_arrays(runner, neurons, at, seen.during), seen.config.get("words")),
         inputs={name: runner.numpy(item) if hasattr(item, "shape") else item for name, item in seen.inputs.items()},
         coords=[cells.coords(number) for number in neurons.numbers],
         config={
@@ -124,14 +127,14 @@ def _case(runner: Runner, neurons: Neurons, seen: Seen, frame: Layout) -> Case:
         precision=precision(runner, neurons, seen),
         pick=pick,
         whole=whole,
-        position=tuple(at.values()),
+        position=() if seen.cut else tuple(at.values()),
     )
 
 
-def _arrays(runner: Runner, neurons: Neurons, at: Mapping[str, int]) -> Mapping[str, Floats]:
+def _arrays(runner: Runner, neurons: Neurons, at: Mapping[str, int], during: Mapping[str, Any]) -> Mapping[str, Floats]:
     """Every array of these neurons, neuron axis first: (neuron, *other axes of the line)."""
     cells, arrays = neurons.population, {}
-    read = _reader(runner, neurons)
+    read = _reader(runner, neurons, during)
     for word in cells.words:
         rows = []
         for number in neurons.numbers:
@@ -144,25 +147,42 @@ def _arrays(runner: Runner, neurons: Neurons, at: Mapping[str, int]) -> Mapping[
     return arrays
 
 
-def _reader(runner: Runner, neurons: Neurons) -> Callable[[Placed, Key], Floats]:
+def _words(arrays: Mapping[str, Floats], words: Mapping[str, str] | None) -> Mapping[str, Floats]:
+    """The arrays under the words of the formula: those that a functional call used, whatever the layer calls them."""
+    if words is None:
+        return arrays
+    return {word: arrays[own] for word, own in words.items()}
+
+
+def _reader(runner: Runner, neurons: Neurons, during: Mapping[str, Any]) -> Callable[[Placed, Key], Floats]:
     """Reads a neuron's part of an array: by itself, or cut from the whole where most of it is wanted anyway."""
     if len(neurons.numbers) * MOST < len(neurons.population):
-        return lambda placed, key: np.asarray(runner.numpy(placed.array.read(key)))
+        return lambda placed, key: np.asarray(runner.numpy(_taken(placed, key, during)))
     held: dict[str, Floats] = {}
 
     def cut(placed: Placed, key: Key) -> Floats:
         if placed.array.path not in held:
-            held[placed.array.path] = runner.numpy(placed.array.read())
+            held[placed.array.path] = runner.numpy(_taken(placed, (), during))
         return np.asarray(held[placed.array.path][key])
 
     return cut
 
 
+def _taken(placed: Placed, key: Key, during: Mapping[str, Any]) -> Any:
+    """The part of an array at a key, as it was in the call if the next one would compute another."""
+    held = during.get(placed.array.name)
+    return placed.array.read(key) if held is None else held[key]
+
+
 def precision(runner: Runner, neurons: Neurons, seen: Seen) -> Precision:
     """The precision of the arithmetic that led from what entered and what is stored to what left."""
     entered = list(arrays_in(tuple(seen.inputs.values())))
-    stored = [placed.array.read() for placed in neurons.population.placed]
+    # Only their types are asked for.
+    stored = [placed.array.read((slice(0, 0),) * len(placed.array.shape)) for placed in neurons.population.placed]
     found: Precision = runner.precision([*entered, *stored], next(arrays_in(seen.output)))
+    if seen.config.get("summed"):
+        why = f"{found.reason}; the sums of several layers are rounded and added"
+        found = replace(found, product=max(found.product, found.result), reason=why)
     return found
 
 

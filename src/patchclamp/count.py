@@ -134,7 +134,7 @@ def count(model: Model, input: Any = None, dtype: str = "") -> Count:
         shapes = model.runner.shapes(counted, input, dtype)
     rows = tuple(_row(layer, shapes.get(name, [])) for name, layer in counted.items())
     unique = {
-        min((array.path, *array.tied)): array.size
+        min((array.path, *array.tied)): array.size - array.repeated
         for layer in model.layers.values()
         for array in layer.arrays
         if array.role == "parameter"
@@ -153,6 +153,7 @@ def _shown(input: Any) -> str:
 def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Counted:
     kind, cells = layer.kind, layer.main
     assert kind is not None and cells is not None
+    counted = _own(layer, cells)
     parameters = sum(array.size for array in layer.arrays if array.role == "parameter")
     reads = fan_ins(cells, range(len(cells)), {}) or (0,)
     return Counted(
@@ -161,12 +162,21 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
         known=layer.known,
         noun=cells.noun,
         role=kind.role,
-        neurons=len(cells),
+        neurons=sum(map(len, counted)),
         positions=_positions(layer, cells, calls[0][1]) if calls else None,
         fan_in=reads[0] if len(reads) == 1 else reads,
         parameters=parameters,
         calls=len(calls) if calls else 1,
     )
+
+
+def _own(layer: LayerInfo, main: Population) -> Sequence[Population]:
+    """The populations that count: the main one, unless a part holds its arrays and counts them itself."""
+    own = {array.path for array in layer.arrays}
+    if not main.placed or any(placed.array.path in own for placed in main.placed):
+        return (main,)
+    others = [cells for cells in layer.populations.values() if not cells.via]
+    return [cells for cells in others if any(placed.array.path in own for placed in cells.placed)]
 
 
 def _positions(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from .axes import Key
 from .errors import AddressError, EditError, KindError, nearest
 from .locate import address_of
 from .model import Model, Neurons, Placed
+from .read import means
 
 __all__ = ["Change", "Edit", "Ledger", "Region", "owned", "regions", "trained"]
 
@@ -113,14 +114,27 @@ def _block(neurons: Neurons) -> dict[str, int | slice] | None:
     if neurons.single or neurons.position:
         return None
     if neurons.whole:
-        return {}
+        return dict(neurons.population.fixed)
     axes = [axis for axis in neurons.population.axes if axis.size > 1]
     if isinstance(neurons.numbers, range) and len(axes) == 1 and len(neurons.numbers):
         chosen = neurons.numbers
         return {axis.name: 0 for axis in neurons.population.axes if axis.size == 1} | {
             axes[0].name: slice(chosen.start, chosen.stop, chosen.step)
         }
-    return None
+    return _in_one_head(neurons)
+
+
+def _in_one_head(neurons: Neurons) -> dict[str, int | slice] | None:
+    """The coordinates of a run of neurons in one head or expert."""
+    cells, chosen = neurons.population, neurons.numbers
+    if not cells.lead or not isinstance(chosen, range) or not chosen:
+        return None
+    last = cells.axes[-1]
+    start = chosen.start // last.size * last.size
+    if chosen[-1] >= start + last.size:
+        return None
+    whole = {name: at for name, at in cells.coords(chosen.start).items() if name != last.name}
+    return {**whole, last.name: slice(chosen.start - start, chosen.stop - start, chosen.step)}
 
 
 def owned(neurons: Neurons, what: str) -> list[str]:
@@ -190,9 +204,9 @@ class Change:
 
     @property
     def tied(self) -> tuple[str, ...]:
-        """Other names of the arrays that this changes: layers that change with it."""
-        found = (path for neurons in self.groups for placed in neurons.population.placed for path in placed.array.tied)
-        return tuple(dict.fromkeys(found))
+        """Other names of the arrays that this changes, and arrays that share memory with them: what changes with it."""
+        arrays = (placed.array for neurons in self.groups for placed in neurons.population.placed)
+        return tuple(dict.fromkeys(path for array in arrays for path in (*array.tied, *array.shares)))
 
     def _do(self, verb: str, value: Any) -> Change:
         plan = []
@@ -226,7 +240,7 @@ class Change:
         words = owned(neurons, self.address)
         found: dict[str, Any] = {}
         for word, value in arrays.items():
-            longer = [known for known in words if known.startswith(f"{word}_")]
+            longer = [known for known in words if known != word and means(word, known)]
             if word not in words and len(longer) > 1:
                 several = f"{self.address} has {len(longer)} {word} arrays: {', '.join(longer)}"
                 raise EditError(several, "name one of them")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from .arrays import Array
 from .kinds.row import Kind
-from .model import LayerInfo, Neurons, Placed, Population
-from .read import fan_ins
+from .model import LayerInfo, Neurons, Placed, Population, plural
+from .read import fan_ins, means
 
-__all__ = ["axis_words", "explain_layer", "explain_neuron"]
+__all__ = ["axis_words", "explain_head", "explain_layer", "explain_neuron"]
 
 _MAP_WORDS = {1: ("length",), 2: ("height", "width"), 3: ("frames", "height", "width")}
 
@@ -54,22 +55,22 @@ def _word(name: str, length: int, noun: str, rank: int, conv: bool) -> str:
 
 
 def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
 
 
 def explain_layer(layer: LayerInfo) -> str:
     """What a layer is: one line, then one for each array."""
     name = layer.name or "the network"
+    if layer.kind is not None and layer.main is None and layer.heads:
+        return "\n".join(_explain_heads(layer, name))
     if layer.kind is None or layer.main is None:
         return _explain_unknown(layer, name)
     lines = [f"{name} ({layer.kind.title}, {layer.known}): {_summary(layer, layer.kind, layer.main)}"]
     for cells in layer.populations.values():
         for placed in cells.placed:
             words = " x ".join(axis_words(layer, cells, placed))
-            tied = f"; the same memory as {', '.join(placed.array.tied)}" if placed.array.tied else ""
-            made = "; computed at each run, not stored" if placed.array.role == "computed" else ""
             line = f"{placed.array.name} {placed.array.shape}: {placed.layout.line}"
-            lines.append(f"  {line}  =  {words or '1 number'}{tied}{made}")
+            lines.append(f"  {line}  =  {words or '1 number'}{_kept(placed.array)}")
     lines += [
         f"  {array.name} {array.shape}: belongs to no neuron; {layer.kind.apart[array.name]}"
         for array in layer.arrays
@@ -83,6 +84,50 @@ def explain_layer(layer: LayerInfo) -> str:
             "  two biases for each gate: bias_ih with what enters, bias_hh with the hidden state; both are added"
         )
     return "\n".join(lines)
+
+
+def _kept(array: Array) -> str:
+    """Where the numbers of an array are, where that is not simply a place of its own."""
+    tied = f"; the same memory as {', '.join(array.tied)}" if array.tied else ""
+    shares = f"; shares memory with {', '.join(array.shares)}" if array.shares else ""
+    made = "; computed at each run, not stored" if array.role == "computed" else ""
+    return f"{tied}{shares}{made}{f'; {array.note}' if array.note else ''}"
+
+
+def _explain_heads(layer: LayerInfo, name: str) -> Iterator[str]:
+    assert layer.kind is not None
+    yield f"{name} ({layer.kind.title}, {layer.known}): {layer.heads} heads; each is {name}.head[i]"
+    for word, cells in layer.populations.items():
+        sizes = " x ".join(f"{axis.name} {axis.size}" for axis in cells.axes)
+        line = cells.packed.line if cells.packed is not None else ""
+        verb = "are rows of" if cells.side == "out" else "are what is read by"
+        yield f"  {word}: {sizes}; they {verb} {cells.via or name}, as {line}"
+    if (note := _served(layer)) is not None:
+        yield f"  {note}"
+
+
+def _served(layer: LayerInfo) -> str | None:
+    cells = layer.populations.get("key")
+    count = math.prod(axis.size for axis in cells.lead) if cells is not None else layer.heads
+    if count == layer.heads:
+        return None
+    each = layer.heads // count
+    return f"{count} head{'s' if count > 1 else ''} of keys and values: each serves {each} heads in a row"
+
+
+def explain_head(layer: LayerInfo, number: int) -> str:
+    """One head: `head 5 of 9: 64 query, 64 key, 64 value, 64 output; keys and values of kv head 1, which serves ...`."""
+    each = ", ".join(
+        f"{cells.axes[-1].size} {name}" for name, cells in layer.populations.items() if name and cells.axes
+    )
+    head = f"head {number} of {layer.heads}: {each}"
+    cells = layer.populations.get("key")
+    count = math.prod(axis.size for axis in cells.lead) if cells is not None else layer.heads
+    if count == layer.heads:
+        return head
+    served = layer.heads // count
+    first = number // served * served
+    return f"{head}; its keys and values are those of kv head {first // served}, which serves heads {first} to {first + served - 1}"
 
 
 def _explain_unknown(layer: LayerInfo, name: str) -> str:
@@ -144,6 +189,8 @@ def explain_neuron(neurons: Neurons, size: Sequence[int] = (), extents: Sequence
 def _place(neurons: Neurons, number: int) -> str:
     cells = neurons.population
     coords = cells.coords(number)
+    if cells.lead:
+        return _led(neurons, coords)
     counted = [axis for axis in cells.axes if not axis.labels]
     index, total = 0, 1
     for axis in counted:
@@ -158,6 +205,21 @@ def _place(neurons: Neurons, number: int) -> str:
     facet = f"{', '.join(parts)} of " if parts else ""
     at = f" at {','.join(map(str, neurons.position))}" if neurons.position else ""
     return f"{facet}{cells.noun} {index} of {total}{where}{at}"
+
+
+def _led(neurons: Neurons, coords: Mapping[str, int]) -> str:
+    """`query 9 of 64 in head 4 of 12`, `key 3 of 64 in kv head 1 of 3, which serves heads 3 to 5`."""
+    cells, last = neurons.population, neurons.population.axes[-1]
+    group, count = 0, 1
+    for axis in cells.lead:
+        group, count = group * axis.size + coords[axis.name], count * axis.size
+    facets = [f for f in cells.facets if f.name in neurons.fixed]
+    labels = "".join(f"{f.labels[neurons.fixed[f.name]] if f.labels else f.name} of " for f in facets)
+    noun = "head" if count == neurons.layer.heads else "kv head" if cells.lead[0].name == "kv" else cells.lead[0].name
+    served = neurons.layer.heads // count if noun == "kv head" else 1
+    serves = f", which serves heads {group * served} to {(group + 1) * served - 1}" if served > 1 else ""
+    at = f" at {','.join(map(str, neurons.position))}" if neurons.position else ""
+    return f"{labels}{cells.noun} {coords[last.name]} of {last.size} in {noun} {group} of {count}{serves}{at}"
 
 
 def _holdings(neurons: Neurons, number: int) -> str:
@@ -181,8 +243,8 @@ def _holdings(neurons: Neurons, number: int) -> str:
 def _holding(word: str, shape: Sequence[int]) -> str:
     count = math.prod(shape)
     size = " x ".join(map(str, shape)) or "1"
-    plain = word.partition("_")[0]
-    if plain in ("weight", "bias"):
+    plain = next((plain for plain in ("weight", "bias") if means(plain, word)), "")
+    if plain:
         many = plain if count == 1 else {"weight": "weights", "bias": "biases"}[plain]
         return f"{size} {many}" + (f" ({word})" if word != plain else "")
     return f"{size} {word}"

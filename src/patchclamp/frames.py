@@ -10,21 +10,27 @@ from .kinds.row import Kind
 from .layout import Layout, fit
 from .model import LayerInfo, Population
 
-__all__ = ["frame_in", "frame_out", "positions"]
+__all__ = ["frame_called", "frame_in", "frame_out", "positions"]
 
 
 def frame_out(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> Layout:
     """The layout of an output of `shape`: `batch` where there is one, `step` for time, `at0`, `at1` on the map."""
     kind = _kind(layer)
-    line = kind.lone if kind.lone and len(cells) == 1 else kind.output
-    return _frame(kind, line, layer, shape, _sizes(layer, cells))
+    return _frame(kind, _line(kind, layer, cells, kind.output), layer, shape, _sizes(layer, cells))
 
 
 def frame_in(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> Layout:
     """The layout of a first input of `shape`, with the axis names of the kind's line."""
     kind = _kind(layer)
-    line = kind.lone if kind.lone and len(cells) == 1 else kind.input
-    return _frame(kind, line, layer, shape, _sizes(layer, cells))
+    return _frame(kind, _line(kind, layer, cells, kind.input), layer, shape, _sizes(layer, cells))
+
+
+def frame_called(layer: LayerInfo, cells: Population, lead: tuple[int, ...]) -> Layout:
+    """The layout of what a functional call gives for one population: the axes in front, then its neurons."""
+    names = [axis.name for axis in cells.axes]
+    sizes: dict[str, Size] = {axis.name: axis.size for axis in cells.axes}
+    line = f"*at ({' '.join(names)})" if len(names) > 1 else f"*at {names[0]}"
+    return _frame(_kind(layer), line, layer, (*lead, len(cells)), sizes)
 
 
 def positions(layout: Layout) -> tuple[int, ...]:
@@ -39,9 +45,17 @@ def _kind(layer: LayerInfo) -> Kind:
     return layer.kind
 
 
+_FIXED = frozenset({"group", "direction", "head"})
+
+
+def _line(kind: Kind, layer: LayerInfo, cells: Population, usual: str) -> str:
+    """The line that holds for this layer: one neuron may serve every channel, and a format may move the channels."""
+    return kind.lone if kind.lone and len(cells) == 1 else kind.formats.get(layer.config.get("format", ""), usual)
+
+
 def _sizes(layer: LayerInfo, cells: Population) -> dict[str, Size]:
-    """Sizes that the run cannot change: groups and directions, and the shape of a normalised tail."""
-    fixed: dict[str, Size] = {axis.name: axis.size for axis in cells.axes if axis.name in ("group", "direction")}
+    """Sizes that the run cannot change: groups, directions and heads, and the shape of a normalised tail."""
+    fixed: dict[str, Size] = {axis.name: axis.size for axis in cells.axes if axis.name in _FIXED}
     fixed.update({name: size for name, size in layer.sizes.items() if isinstance(size, tuple)})
     return fixed
 

@@ -38,11 +38,12 @@ def locate(layer: LayerInfo, address: Address) -> Neurons:
         raise _no_neurons(layer)
     steps = list(address.steps)
     cells = layer.main
-    assert cells is not None
     if name := _population_name(layer, steps):
         cells = layer.populations[name]
         steps = [Step("", step.index) if step.name == name else step for step in steps]
         steps = [step for step in steps if step.name or step.index]
+    if cells is None or (layer.heads and not name and any(step.name == "head" for step in steps)):
+        raise _which(layer, address)
     fixed, bare = _read(layer, cells, steps)
     return _neurons(layer, cells, fixed, bare, address.position)
 
@@ -53,10 +54,15 @@ def pick(neurons: Neurons, index: Sequence[Item], single: bool) -> Neurons:
     return Neurons(neurons.layer, neurons.population, numbers, neurons.fixed, neurons.position, single)
 
 
-def address_of(neurons: Neurons, number: int) -> Address:
-    """The canonical address of one of these neurons: labels that are not the first, then its index on the rest."""
+def address_of(neurons: Neurons, number: int, *, flat: bool = False) -> Address:
+    """The canonical address of one of these neurons: labels that are not the first, then its index on the rest.
+
+    A head or an expert is said first, `attn.head[4].query[9]`; `flat` counts through all of them, `attn.query[265]`.
+    """
     cells = neurons.population
     coords = cells.coords(number)
+    if cells.lead and not flat:
+        return Address(neurons.layer.name, _led(neurons, coords), neurons.position)
     steps = []
     rest = number
     for axis in cells.axes:
@@ -76,6 +82,35 @@ def address_of(neurons: Neurons, number: int) -> Address:
     return Address(neurons.layer.name, tuple(steps), neurons.position)
 
 
+def _led(neurons: Neurons, coords: Mapping[str, int]) -> tuple[Step, ...]:
+    cells = neurons.population
+    group = 0
+    for axis in cells.lead:
+        group = group * axis.size + coords[axis.name]
+    last = (coords[cells.axes[-1].name],)
+    whole = math.prod(axis.size for axis in cells.lead) == neurons.layer.heads
+    name = "" if cells.lead[0].name == "expert" else "head" if whole else cells.lead[0].name
+    inner = [Step(cells.name)] if cells.name else []
+    inner += [_facet_step(facet, neurons.fixed[facet.name]) for facet in cells.facets if facet.name in neurons.fixed]
+    tail = Step(inner[-1].name, last) if inner and not inner[-1].index else Step("", last)
+    return (Step(name, (group,)), *inner[:-1], tail)
+
+
+def _which(layer: LayerInfo, address: Address) -> AddressError:
+    names = [name for name in layer.populations if name]
+    known = {*names, "head", *(axis.name for cells in layer.populations.values() for axis in cells.lead)}
+    if stray := next((step.name for step in address.steps if step.name and step.name not in known), ""):
+        title = layer.kind.title if layer.kind else layer.class_name
+        has = [*names, *(["head[n]"] if layer.heads else [])]
+        return AddressError(f"{_shown(layer)} ({title}) has no part or gate {stray!r}", nearest(stray, has))
+    asked = f"{_shown(layer)}{address.tail}" if address.tail else _shown(layer)
+    start = f".head[{0}]" if layer.heads else ""
+    return AddressError(
+        f"{asked} may mean any of its {', '.join(names)}",
+        f"name one: {layer.name}{start}.{names[0]}[0]",
+    )
+
+
 def _facet_step(facet: AxisSize, number: int) -> Step:
     return Step(facet.labels[number]) if facet.labels else Step(facet.name, (number,))
 
@@ -92,13 +127,33 @@ def _read(layer: LayerInfo, cells: Population, steps: Sequence[Step]) -> tuple[d
         if not step.name:
             bare.append(step.index)
             continue
-        axis, number = _named(layer, cells, step)
-        if axis.name in fixed:
-            raise AddressError(f"{_shown(layer)} is given {axis.name} twice, the second time as {step.name!r}")
-        fixed[axis.name] = number
-        if axis.labels and step.index:
-            bare.append(step.index)
+        if step.name == "head" and layer.heads and cells.name:
+            found = _head(layer, cells, step)
+        else:
+            axis, number = _named(layer, cells, step)
+            found = {axis.name: number}
+            if axis.labels and step.index:
+                bare.append(step.index)
+        if twice := fixed.keys() & found.keys():
+            raise AddressError(f"{_shown(layer)} is given {sorted(twice)[0]} twice, the second time as {step.name!r}")
+        fixed |= found
     return fixed, bare
+
+
+def _head(layer: LayerInfo, cells: Population, step: Step) -> dict[str, int]:
+    """What a head number fixes: where keys and values have fewer heads, each serves several query heads in a row."""
+    number = _one(step, layer.heads, _shown(layer))
+    served = layer.heads // math.prod(axis.size for axis in cells.lead)
+    group, found = number // served, {}
+    for axis in reversed(cells.lead):
+        group, found[axis.name] = divmod(group, axis.size)
+    return found
+
+
+def _one(step: Step, size: int, what: str) -> int:
+    if len(step.index) != 1 or not isinstance(step.index[0], int):
+        raise AddressError(f"{step.name} takes one index, as in .{step.name}[0]")
+    return _bounded(step.index[0], size, what, step.name)
 
 
 def _named(layer: LayerInfo, cells: Population, step: Step) -> tuple[AxisSize, int]:
@@ -106,9 +161,7 @@ def _named(layer: LayerInfo, cells: Population, step: Step) -> tuple[AxisSize, i
         if step.name in axis.labels:
             return axis, axis.labels.index(step.name)
         if step.name == axis.name and not axis.labels:
-            if len(step.index) != 1 or not isinstance(step.index[0], int):
-                raise AddressError(f"{step.name} takes one index, as in .{step.name}[0]")
-            return axis, _bounded(step.index[0], axis.size, _shown(layer), axis.name)
+            return axis, _one(step, axis.size, _shown(layer))
     labels = [label for axis in (*cells.axes, *cells.facets) for label in axis.labels]
     names = [axis.name for axis in (*cells.axes, *cells.facets) if not axis.labels]
     has = [*labels, *(name for name in layer.populations if name), *(f"{name}[n]" for name in names)]

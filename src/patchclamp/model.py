@@ -22,6 +22,10 @@ from .layout import Layout, fit
 __all__ = ["AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "Probe", "Runner", "describe"]
 
 
+LEADING = frozenset({"head", "kv", "expert", "block"})
+"""Axes that hold whole groups of neurons, which an address names: `attn.head[4].query[9]`, `experts[2][7]`."""
+
+
 @dataclass(frozen=True, slots=True)
 class AxisSize:
     """A neuron axis or a facet with its length, and labels where its coordinates have names."""
@@ -46,7 +50,8 @@ class Population:
     """Neurons of one sort in a layer. A neuron's number is the row-major flattening of its `axes`.
 
     `fixed` are coordinates that all of them share (the part of a packed axis). `via` names the layer that holds and
-    runs them, where this one only gives them other names: the queries of an attention are rows of a projection.
+    runs them, where this one only gives them other names (views.py): the queries of an attention are rows of a
+    projection; `packed` is then how they lie among that layer's neurons, or among what it reads (`side` "in").
     """
 
     name: str
@@ -56,9 +61,16 @@ class Population:
     placed: tuple[Placed, ...]
     fixed: Mapping[str, int] = field(default_factory=dict)
     via: str = ""
+    packed: Layout | None = None
+    side: str = "out"
 
     def __len__(self) -> int:
         return math.prod(axis.size for axis in self.axes)
+
+    @cached_property
+    def lead(self) -> tuple[AxisSize, ...]:
+        """The axes that an address says before the neuron: which head, which expert."""
+        return self.axes[:-1] if self.axes and self.axes[0].name in LEADING else ()
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -104,6 +116,12 @@ class LayerInfo:
         return next((cells for cells in self.populations.values() if not cells.via), None)
 
     @cached_property
+    def heads(self) -> int:
+        """How many heads it has, if it is an attention; keys and values may have fewer, each serving several."""
+        leads = (cells.lead for cells in self.populations.values() if cells.name)
+        return max((math.prod(a.size for a in lead) for lead in leads if lead and lead[0].name != "expert"), default=0)
+
+    @cached_property
     def described(self) -> frozenset[str]:
         """The names of the arrays that lie on a neuron axis."""
         return frozenset(placed.array.name for cells in self.populations.values() for placed in cells.placed)
@@ -139,6 +157,9 @@ class Probe(Protocol):
 
     def leave(self, output: Any) -> None: ...
 
+    def used(self, use: Any, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
+        """A functional call of the layer used one of its arrays (`use.Use`); told of kinds that are `called`."""
+
 
 class Runner(Protocol):
     """What an act needs of a running network. An adapter implements it; the acts never know which framework it is."""
@@ -148,6 +169,8 @@ class Runner(Protocol):
     def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]: ...
 
     def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]: ...
+
+    def attention(self, layer: str, x: Any) -> list[list[Any]]: ...
 
     def copy(self, value: Any, key: Key = ()) -> Any: ...
 
@@ -182,13 +205,17 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A network: every layer by name in the network's own order, and the runner if it can run."""
+    """A network: every layer by name in the network's own order, and the runner if it can run.
+
+    `aliases` are longer names of layers, as wrappers around the network have them (`module.conv1`).
+    """
 
     source: str
     framework: str
     layers: Mapping[str, LayerInfo]
     runner: Any = None
     keeper: Any = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def ledger(self) -> Any:
         """A fresh ledger for an edit. Raises EditError where the network's numbers cannot be written."""
@@ -203,7 +230,7 @@ class Model:
 
     @cached_property
     def addresses(self) -> Addresses:
-        return Addresses(self.layers)
+        return Addresses(self.layers, self.aliases)
 
     def layer(self, name: str) -> LayerInfo:
         return self.layers[self.addresses.parse(name).layer]
@@ -351,11 +378,19 @@ def _labels(layout: Layout, name: str) -> tuple[str, ...]:
     return ()
 
 
+def plural(noun: str) -> str:
+    """Several of a noun: neurons, queries, heads of keys and values."""
+    if noun == "kv":
+        return "heads of keys and values"
+    return f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+
+
 def out_of_range(what: str, index: int, size: int, noun: str) -> AddressError:
     """The error for an index past the end, with the range and how the index counts."""
+    many = plural(noun)
     if size == 0:
-        return AddressError(f"{what} has no {noun}s")
+        return AddressError(f"{what} has no {many}")
     return AddressError(
-        f"{what} has {size} {noun}{'s' if size != 1 else ''}, so {index} is out of range",
-        f"{noun}s are numbered 0 to {size - 1} (or -{size} to -1 from the end)",
+        f"{what} has {size} {noun if size == 1 else many}, so {index} is out of range",
+        f"{many} are numbered 0 to {size - 1} (or -{size} to -1 from the end)",
     )

@@ -16,6 +16,7 @@ from .count import Count, count, extents
 from .edit import Edit
 from .errors import AddressError
 from .explain import explain_layer
+from .head import Head
 from .locate import find, locate
 from .model import LayerInfo, Model, Neurons
 from .neuron import Neuron, Selection, Selections
@@ -66,6 +67,8 @@ class Network(Shown):
         found = self._found.get(address)
         if found is None:
             parsed = self.model.addresses.parse(address)
+            if head := self._head(parsed):
+                return head
             if not parsed.steps and not parsed.position and not self.model.addresses.is_glob(parsed):
                 return Layer(self, self.model.layers[parsed.layer])
             if self.model.addresses.is_glob(parsed):
@@ -89,8 +92,9 @@ class Network(Shown):
         """Run once on `x` and record at several places (addresses, or what they give): address -> Record."""
         targets: dict[str, LayerInfo | Neurons] = {}
         for address in [addresses] if isinstance(addresses, str) else addresses:
-            held = address if isinstance(address, (Layer, Neuron, Selection, Selections)) else self[address]
-            for one in held if isinstance(held, Selections) else (held,):
+            held = address if isinstance(address, (Shown, Selections)) else self[address]
+            parts = tuple(held.parts.values()) if isinstance(held, Head) else (held,)
+            for one in held if isinstance(held, Selections) else parts:
                 targets[str(one)] = one.info if isinstance(one, Layer) else one.neurons
         return record(self.model, targets, x, keep)
 
@@ -106,6 +110,15 @@ class Network(Shown):
         """Describe the network again, after its modules were changed."""
         self.model = open_any(self._thing)
         self._found.clear()
+
+    def _head(self, address: Address) -> Head | None:
+        """The head that an address means, if it ends there."""
+        layer = self.model.layers.get(address.layer)
+        if layer is None or not layer.heads or len(address.steps) != 1 or address.position:
+            return None
+        step = address.steps[0]
+        index = step.index[0] if len(step.index) == 1 else None
+        return Head(self.model, layer, index) if step.name == "head" and isinstance(index, int) else None
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
         """Where an address points, remembered: it is a matter of the network's structure alone."""

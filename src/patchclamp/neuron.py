@@ -16,12 +16,14 @@ from .errors import AddressError, KindError
 from .explain import explain_neuron
 from .freeze import freeze
 from .frozen import replace
+from .heads import attended
 from .locate import pick
 from .model import Model, Neurons
-from .read import address_text, fan_in
+from .read import address_text, fan_in, means
 from .record import PARTS, Record, record
 from .shown import Shown
-from .verify import Check, verify
+from .verify import Check, verify, verify_heads
+from .views import source
 
 __all__ = ["Neuron", "Selection", "Selections"]
 
@@ -59,7 +61,7 @@ class _Held(Shown):
 
     def _only(self, word: str) -> Any:
         words = self.neurons.population.words
-        found = self._read([name for name in words if name == word or name.startswith(word + "_")])
+        found = self._read([name for name in words if means(word, name)])
         if len(found) > 1:
             names = ", ".join(found)
             raise KindError(f"{self} has {len(found)} {word} arrays: {names}", f'use .arrays["{next(iter(found))}"]')
@@ -80,9 +82,13 @@ class _Held(Shown):
 
     def verify(self, x: Any) -> Check:
         """Run on `x`, recompute the output in float64 from the arrays and the recorded inputs, and compare."""
-        capture = Capture(self.model.runner, self.neurons.layer, self.neurons, whole_inputs=True)
-        run(self.model, {self.neurons.layer.name: capture}, x)
-        return verify(self.model, self.neurons, capture.calls)
+        if self.neurons.population.side == "in":
+            found = attended(self.model, self.neurons.layer, x)
+            return verify_heads(self.model, self.neurons, found)
+        neurons = source(self.model.layers, self.neurons)
+        capture = Capture(self.model.runner, neurons.layer, neurons, whole_inputs=True)
+        run(self.model, {neurons.layer.name: capture}, x)
+        return verify(self.model, neurons, capture.calls)
 
     def freeze(self) -> Any:
         """Hold the weights and biases still while an optimizer trains the rest, until `.release()` of what is returned.

@@ -12,9 +12,10 @@ from .frozen import dataclass
 from .locate import address_of
 from .model import Model, Neurons, Placed, Population
 
-__all__ = ["Held", "address_text", "fan_in", "fan_ins", "held"]
+__all__ = ["Held", "address_text", "fan_in", "fan_ins", "held", "means"]
 
-_STATISTICS = ("running_mean", "running_var")
+_NO_WEIGHTS = ("running_mean", "running_var", "q_scale", "q_zero_point")
+"""What the words of arrays begin with that weigh nothing: statistics, the steps of quantised weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Held:
         return self.placed.array.read(key)
 
 
+def means(plain: str, name: str) -> bool:
+    """Whether an array's name is that of a weight or bias by the word people use: `weight_ih`, `in_proj_weight`."""
+    return plain in (name, *name.split("_"), *name.rpartition(".")[2].split("_"))
+
+
 def held(neurons: Neurons, number: int) -> tuple[Held, ...]:
     """The arrays of one of these neurons, each under its word; a layer without bias has none."""
     coords = neurons.coords(number)
@@ -66,10 +72,10 @@ def held(neurons: Neurons, number: int) -> tuple[Held, ...]:
 
 def fan_in(cells: Population, number: int, fixed: Mapping[str, int]) -> int:
     """How many incoming weights a neuron has: the axes of its weight arrays that are not fixed. Biases do not count."""
-    own = {axis.name for axis in cells.axes} | set(fixed)
+    own = {axis.name for axis in cells.axes} | set(fixed) | set(cells.fixed)
     total = 0
     for word in cells.words:
-        if not word.startswith("bias") and word not in _STATISTICS:
+        if not means("bias", word) and not word.startswith(_NO_WEIGHTS):
             placed = cells.find(word, {**cells.coords(number), **fixed})
             if placed is not None:
                 total += math.prod(size for name, size in placed.layout.sizes.items() if name not in own)
@@ -80,15 +86,27 @@ def address_text(model: Model, neurons: Neurons) -> str:
     """The canonical address of a neuron, or of several as one selection."""
     if neurons.single:
         return model.addresses.text(address_of(neurons, neurons.numbers[0]))
-    bare, _, after = model.addresses.text(address_of(neurons, 0)).rpartition("[")
-    numbers = neurons.numbers
-    if neurons.whole:
+    numbers, last = neurons.numbers, neurons.population.axes[-1].size if neurons.population.axes else 1
+    led = bool(neurons.population.lead) and bool(numbers) and len({number // last for number in numbers}) == 1
+    first = address_of(neurons, numbers[0] if led else 0, flat=not led)
+    bare, _, after = model.addresses.text(first).rpartition("[")
+    if led:
+        numbers = _within(numbers, last)
+    if numbers == range(last if led else len(neurons.population)):
         index = "*"
     elif isinstance(numbers, range) and numbers:
         index = str(Span(numbers.start, numbers.stop, None if numbers.step == 1 else numbers.step))
     else:
         index = ",".join(map(str, numbers))
     return f"{bare}[{index}{after[after.index(']') :]}"
+
+
+def _within(numbers: Sequence[int], size: int) -> Sequence[int]:
+    """Numbers in one head counted from its first."""
+    start = numbers[0] // size * size
+    if isinstance(numbers, range):
+        return range(numbers.start - start, numbers.stop - start, numbers.step)
+    return tuple(number - start for number in numbers)
 
 
 def fan_ins(cells: Population, numbers: Sequence[int], fixed: Mapping[str, int]) -> tuple[int, ...]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from .capture import Capture, Seen, run
 from .errors import RunError
 from .gates import record_units
+from .heads import Slots, slots
 from .model import LayerInfo, Model, Neurons, Runner
 from .recorded import PARTS, Call, Record
+from .use import Use
+from .views import source
 
 __all__ = ["PARTS", "Call", "Record", "record"]
 
@@ -28,16 +31,31 @@ def record(model: Model, targets: Mapping[str, Target], x: Any, keep: Iterable[s
     if unknown := wanted - set(PARTS):
         raise RunError(f"there is no part {sorted(unknown)[0]!r} to keep", f"keep any of {', '.join(PARTS)}")
     copied = frozenset({"inputs"} & wanted | ({"output"} if wanted & {"output", "pre_activation"} else set()))
-    captures = {text: _capture(model.runner, target, copied) for text, target in targets.items()}
+    held = {text: _held(model, target) for text, target in targets.items()}
+    captures = {text: _capture(model, target, copied) for text, target in held.items()}
     _run_grouped(model, captures, x)
-    return {text: _record(model.runner, text, targets[text], capture, wanted) for text, capture in captures.items()}
+    return {text: _record(model.runner, text, held[text], capture, wanted) for text, capture in captures.items()}
 
 
-def _capture(runner: Runner, target: Target, keep: frozenset[str]) -> Capture:
+def _held(model: Model, target: Target) -> Target:
+    """Neurons under the name of the layer that runs them."""
+    if isinstance(target, Neurons) and target.population.side == "out":
+        return source(model.layers, target)
+    return target
+
+
+def _capture(model: Model, target: Target, keep: frozenset[str]) -> Capture | Slots:
+    runner, layers = model.runner, model.layers
     if isinstance(target, LayerInfo):
         return Capture(runner, target, keep=keep)
+    if target.population.side == "in":
+        called = target.layer.kind is not None and target.layer.kind.called
+        part = target.population.via.removeprefix(f"{target.layer.name}.") if target.layer.name else target.population.via
+        if called:
+            return Slots(runner, target.layer, slots(target), f"{part}.weight")
+        return Slots(runner, layers[target.population.via], slots(target))
     kind = target.layer.kind
-    both = kind is not None and (kind.family == "recurrent" or kind.role == "activation")
+    both = kind is not None and (kind.family in ("recurrent", "experts") or kind.role == "activation")
     return Capture(runner, target.layer, target, frozenset({"inputs", "output"}) if both else keep)
 
 
@@ -45,11 +63,16 @@ def _capture(runner: Runner, target: Target, keep: frozenset[str]) -> Capture:
 class _Several:
     """A probe that hands what it meets to several captures on the same layer."""
 
-    captures: list[Capture]
+    captures: list[Capture | Slots]
 
     @property
-    def calls(self) -> list[Seen]:
-        return self.captures[0].calls
+    def calls(self) -> Sequence[Seen]:
+        """Those of the capture that saw least: one that saw nothing is an error."""
+        return min((capture.calls for capture in self.captures), key=len)
+
+    @property
+    def ran(self) -> bool:
+        return self.captures[0].ran
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         for capture in self.captures:
@@ -59,26 +82,42 @@ class _Several:
         for capture in self.captures:
             capture.leave(output)
 
+    def used(self, use: Use, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
+        for capture in self.captures:
+            capture.used(use, inputs, config, output)
 
-def _run_grouped(model: Model, captures: Mapping[str, Capture], x: Any) -> None:
+
+def _run_grouped(model: Model, captures: Mapping[str, Capture | Slots], x: Any) -> None:
     by_layer: dict[str, _Several] = {}
     for capture in captures.values():
         by_layer.setdefault(capture.layer.name, _Several([])).captures.append(capture)
     run(model, by_layer, x)
 
 
-def _record(runner: Runner, text: str, target: Target, capture: Capture, wanted: frozenset[str]) -> Record:
+def _record(runner: Runner, text: str, target: Target, capture: Capture | Slots, wanted: frozenset[str]) -> Record:
+    if isinstance(capture, Slots):
+        assert isinstance(target, Neurons)
+        return Record(text, tuple(_given(target, seen, wanted) for seen in capture.calls))
     if isinstance(target, LayerInfo):
         return Record(text, tuple(_whole(seen, wanted) for seen in capture.calls))
-    if capture.recurrent:
+    if capture.hidden:
         return Record(text, tuple(record_units(runner, target, seen, wanted) for seen in capture.calls))
     return Record(text, tuple(_call(target, seen, wanted) for seen in capture.calls))
+
+
+def _given(target: Neurons, seen: Seen, wanted: frozenset[str]) -> Call:
+    """What heads give: it has no weights of its own that it enters by, so there is nothing before it but itself."""
+    values = seen.output[0] if target.single else seen.output
+    axes = seen.axes["output"] if target.single else ("neuron", *seen.axes["output"])
+    kept = [name for name in ("pre_activation", "output") if name in wanted]
+    return Call(**dict.fromkeys(kept, values), axes=dict.fromkeys(kept, axes), source=dict.fromkeys(kept, "recorded"))
 
 
 def _whole(seen: Seen, wanted: frozenset[str]) -> Call:
     """A layer as a whole: what it was given and what it returned, in the framework's own form."""
     parts = {"inputs": _main_input(seen), "output": seen.output}
-    source = {name: "recorded" for name in parts if name in wanted}
+    noted = f"recorded {seen.config['note']}" if "note" in seen.config else "recorded"
+    source = {name: noted for name in parts if name in wanted}
     return Call(**{name: parts[name] for name in source}, source=source)
 
 
@@ -100,5 +139,14 @@ def _call(neurons: Neurons, seen: Seen, wanted: frozenset[str]) -> Call:
     return Call(
         **{name: parts[name] for name in kept},
         axes={name: axes[name] for name in kept},
-        source=dict.fromkeys(kept, "recorded"),
+        source=dict.fromkeys(kept, _said(neurons, seen)),
     )
+
+
+def _said(neurons: Neurons, seen: Seen) -> str:
+    """ "recorded", and which of several neurons it is about where a call computes only some of them."""
+    some = "" if seen.numbers is None else f" (neurons {', '.join(map(str, seen.numbers))})"
+    words = seen.config.get("words")
+    bare = words is not None and "bias" not in words and any(word.endswith("bias") for word in neurons.population.words)
+    noted = f" {seen.config['note']}" if "note" in seen.config else ""
+    return f"recorded{some}{' before the bias is added' if bare else ''}{noted}"

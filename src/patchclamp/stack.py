@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,9 @@ def rerun(runner: Runner, layer: LayerInfo, seen: Seen) -> Rerun:
     stack = _weights(runner, layer, sizes)
     start = entered.start(runner, given[1] if len(given) > 1 else None, stack)
     exact = precision(runner, Neurons(layer, cells, range(len(cells))), seen)
+    exact = replace(exact, steps=int(seen.config.get("steps", 0)))
+    if exact.steps and sizes.get("direction", 1) > 1 and len(set(entered.lengths)) > 1:
+        raise KindError(f"{layer.name!r} rounds what sequences of different lengths give together, which is not rerun")
     traces = run(stack, entered.x, start, entered.lengths, exact, str(seen.config.get("nonlinearity", "tanh")))
     output, hidden, cell = _left(runner, seen.output, stepped="batch_first" in seen.config)
     return Rerun(

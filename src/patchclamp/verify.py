@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .attended import Attended
 from .capture import Seen
 from .check import Check
 from .compare import Compared, compare, precision
 from .errors import RunError
 from .formulas import Floats, Precision
 from .formulas.terms import TERMS
+from .heads import compare_heads
 from .locate import address_of
 from .model import Model, Neurons
 from .units import compare_units
 
-__all__ = ["FACTOR", "Check", "verify"]
+__all__ = ["FACTOR", "Check", "verify", "verify_heads"]
 
 FACTOR = 8.0
 """How many standard scales of rounding error are allowed; `formulas.rounding` says what one is."""
@@ -35,6 +37,10 @@ def verify(model: Model, neurons: Neurons, calls: Sequence[Seen]) -> Check:
     Raises KindError for a kind that has no formula, RunError where nothing was recorded to compare with.
     """
     checks = [_check(model, neurons, seen, compared) for seen in calls for compared in _compare(model, neurons, seen)]
+    return _worst(neurons, checks)
+
+
+def _worst(neurons: Neurons, checks: Sequence[Check]) -> Check:
     checks = [check for check in checks if check.compared]
     if not checks:
         name = repr(neurons.layer.name) if neurons.layer.name else "the network itself"
@@ -42,6 +48,17 @@ def verify(model: Model, neurons: Neurons, calls: Sequence[Seen]) -> Check:
     worst = min(checks, key=lambda check: (check.ok, -check.excess))
     failed = dict.fromkeys(name for check in checks for name in check.failed)
     return replace(worst, compared=sum(check.compared for check in checks), failed=tuple(failed))
+
+
+def verify_heads(model: Model, neurons: Neurons, found: Sequence[Attended]) -> Check:
+    """Recompute what neurons of heads gave from the patterns and values of a run. Raises as `verify` does."""
+    runner = model.runner
+    checks = []
+    for one in found:
+        seen = Seen({"pattern": one.pattern, "value": one.value}, {}, one.result)
+        precise = runner.precision([one.pattern, one.value], one.result)
+        checks.append(_check(model, neurons, seen, compare_heads(runner, neurons, one, precise)))
+    return _worst(neurons, checks)
 
 
 def _compare(model: Model, neurons: Neurons, seen: Seen) -> list[Compared]:
@@ -101,7 +118,7 @@ def _check(model: Model, neurons: Neurons, seen: Seen, compared: Compared) -> Ch
         difference=difference,
         ulp=_ulp(recorded, difference, precise),
         tolerance=float(verdict.tolerance[spot]),
-        reason=_reason(neurons, float(verdict.tolerance[spot]), precise),
+        reason=compared.reason or _reason(neurons, float(verdict.tolerance[spot]), precise),
         cause="" if good.all() else _cause(neurons, seen),
         failed=tuple(_name(model, neurons, n) for n, row in zip(compared.numbers, good, strict=True) if not row.all()),
         weights=weights,

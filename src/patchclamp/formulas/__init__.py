@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 from .case import Answer, Case, Floats, Precision, rounding
 from .conv import conv
-from .linear import bilinear, linear
+from .linear import bilinear, grouped_linear, linear
 from .norm import batch_norm, group_norm, instance_norm, layer_norm, prelu, rms_norm
+from .quantised import QUANTISED
+from .scale import cumulative_norm, response_norm, scale, snake, xielu
+from .quantised import QUANTISED
 from .table import embedding, embedding_bag
 
 __all__ = ["FORMULAS", "Answer", "Case", "Floats", "Formula", "Precision", "rounding"]
@@ -19,6 +22,7 @@ FORMULAS: dict[str, Formula] = {
     for formula in (
         linear,
         bilinear,
+        grouped_linear,
         conv,
         embedding,
         embedding_bag,
@@ -28,6 +32,11 @@ FORMULAS: dict[str, Formula] = {
         layer_norm,
         rms_norm,
         prelu,
+        scale,
+        snake,
+        xielu,
+        response_norm,
+        cumulative_norm,
     )
-}
+} | QUANTISED
 """Family -> formula. The family `recurrent` carries state over steps and stands in `formulas.recurrent`."""

@@ -24,6 +24,7 @@ class Precision:
     product  of what is multiplied, where that is rounded first (TF32, autocast), else 0
     least    the spacing of the smallest numbers of the type that leaves the layer (its subnormal ones)
     reason   in words
+    steps    how many steps what enters each weighted sum is rounded to, from its smallest to its largest number; 0: none
     """
 
     result: float
@@ -31,6 +32,7 @@ class Precision:
     product: float = 0.0
     reason: str = ""
     least: float = 0.0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,13 @@ class Answer:
 
     error  the scale (standard deviation) of rounding errors that add up at random; several times this is allowed
     bound  the most that single roundings of intermediate results can be off, beside the rounding of `values` itself
+    reason what the tolerance allows for, where that is more than rounding
     """
 
     values: Floats
     error: Floats
     bound: Floats = field(default_factory=lambda: np.zeros(()))
+    reason: str = ""
 
 
 BLOCK = 16.0

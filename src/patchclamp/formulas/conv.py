@@ -16,7 +16,7 @@ import numpy as np
 from ..geometry import NOTHING, Geometry
 from .case import Answer, Case, Floats, Ints, rounding
 
-__all__ = ["conv"]
+__all__ = ["conv", "kernels"]
 
 MANY = 8
 """With more groups than this, the neurons of all groups are summed in one go instead of group by group."""
@@ -24,7 +24,7 @@ MANY = 8
 
 def conv(case: Case) -> Answer:
     """torch.nn.Conv1d/2d/3d and ConvTranspose1d/2d/3d: values (neuron, batch, *at)."""
-    weight = case.arrays["weight"]
+    weight = kernels(case)
     kernel = weight.shape[2:]
     x = case.floats()
     x = x if x.ndim == len(kernel) + 2 else x[None]
@@ -38,7 +38,20 @@ def conv(case: Case) -> Answer:
         # Its taps are added up in the type of the result, one by one.
         coarse = replace(case.precision, sum=case.precision.result, product=0.0)
         error = error + rounding(coarse, int(np.prod(kernel)), total, magnitude) / 4
+    if case.config.get("standard"):  # each filter is rounded when it is made
+        error = error + case.precision.result * (abs(total) + magnitude / np.sqrt(count))
     return Answer(total + bias, error, case.precision.result * abs(total))
+
+
+def kernels(case: Case) -> Floats:
+    """The filters as they are used: with the fact `standard` each is first brought to mean 0 and variance 1 (Qiao et
+    al., Micro-Batch Training with Batch-Channel Normalization and Weight Standardization, 2019)."""
+    weight = case.arrays["weight"]
+    if not case.config.get("standard"):
+        return weight
+    axes = tuple(range(1, weight.ndim))
+    spread = np.sqrt(weight.var(axis=axes, keepdims=True) + case.config["eps"])
+    return np.asarray((weight - weight.mean(axis=axes, keepdims=True)) / spread)
 
 
 def _index(

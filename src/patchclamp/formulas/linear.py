@@ -6,7 +6,7 @@ import numpy as np
 
 from .case import Answer, Case, Floats, rounding, spread
 
-__all__ = ["affine", "bilinear", "linear"]
+__all__ = ["affine", "bilinear", "grouped_linear", "linear"]
 
 
 def affine(case: Case, total: Floats, magnitude: Floats, count: int) -> Answer:
@@ -19,6 +19,7 @@ def affine(case: Case, total: Floats, magnitude: Floats, count: int) -> Answer:
 def linear(case: Case) -> Answer:
     """torch.nn.Linear: values (neuron, *at)."""
     weight, x = case.arrays["weight"], case.floats()
+    weight = weight.reshape(len(weight), -1)
     total = np.tensordot(weight, x, axes=(1, -1))
     return affine(case, total, np.tensordot(abs(weight), abs(x), axes=(1, -1)), weight.shape[1])
 
@@ -31,3 +32,14 @@ def bilinear(case: Case) -> Answer:
     magnitude = np.einsum("nij,...i,...j->n...", abs(weight), abs(x1), abs(x2))
     answer = affine(case, total, magnitude, weight.shape[1] * weight.shape[2])
     return Answer(answer.values, answer.error, answer.bound + 2 * case.precision.result * magnitude)
+
+
+
+def grouped_linear(case: Case) -> Answer:
+    """Each group of neurons reads a part of the input of its own: values (neuron, *at)."""
+    weight, x, groups = case.arrays["weight"], case.floats(), case.config["groups"]
+    apart = x.ndim > 1 and x.shape[-2:] == (groups, weight.shape[1])
+    split = x if apart else x.reshape(*x.shape[:-1], groups, weight.shape[1])
+    seen = np.stack([split[..., coords["group"], :] for coords in case.coords])
+    total, magnitude = (np.einsum("ni,n...i->n...", w, s) for w, s in ((weight, seen), (abs(weight), abs(seen))))
+    return affine(case, total, magnitude, weight.shape[1])

@@ -1,6 +1,19 @@
 """Normalisations: (x - mean) / sqrt(var + eps) * w + b, each with its own axes; and PReLU.
 
 Formulas as in the documentation of torch.nn.BatchNorm2d, InstanceNorm2d, GroupNorm, LayerNorm, RMSNorm and PReLU.
+Rows say by facts (the same for every layer of a class) or config (attributes of the layer) what theirs does otherwise:
+
+    scale, shift   the words of w and b, where they are not `weight` and `bias`
+    offset         what is added to w: Gemma stores w - 1
+    over           the statistic is over so many last axes
+    format         "channels_first": over axis 1
+    size, parts    the statistic is over each run of `size` features, or over each of `parts` equal ones
+    late           a gate multiplies the result (True) or what enters (False), through the curve `activation`
+    first          w multiplies what enters: norm(w x)
+    spread         "unbiased": the variance of n - 1 stands for the mean square
+    frozen         the running statistics hold in training too
+    mask           the argument that says which positions count
+    after          the curve through which the result goes
 """
 
 from __future__ import annotations
@@ -8,14 +21,16 @@ from __future__ import annotations
 import numpy as np
 
 from .case import Answer, Case, Floats, spread
+from .curve import curve
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "prelu", "rms_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "prelu", "rms_norm", "shift", "slope"]
 
 
 def batch_norm(case: Case) -> Answer:
     """Statistics of the batch in training or where none are tracked, else the running ones."""
     x = case.floats()
-    if case.config["training"] or "running_mean" not in case.arrays:
+    own = case.config["training"] and not case.config.get("frozen")
+    if own or "running_mean" not in case.arrays:
         axes = (0, *range(2, x.ndim))
         return _stored(case, x, _statistics(x, axes))
     return _running(case, x)
@@ -31,30 +46,95 @@ def instance_norm(case: Case) -> Answer:
 
 
 def group_norm(case: Case) -> Answer:
-    """Statistics of each group of channels of each example."""
-    x = case.floats()
-    groups = case.config["groups"]
+    """Statistics of each group of channels of each example, perhaps of the positions of a mask alone."""
+    x, groups = case.floats(), case.config["groups"]
+    mask = case.inputs.get(case.config.get("mask", ""))
+    if mask is not None:
+        return _masked(case, x, groups, np.broadcast_to(np.asarray(mask, dtype=bool), x.shape))
     split = x.reshape(x.shape[0], groups, -1)
     mean, var, count = _statistics(split, (2,))
-    per = x.shape[1] // groups
-    wide = [np.repeat(part[:, :, 0], per, axis=1).reshape(*x.shape[:2], *(1,) * (x.ndim - 2)) for part in (mean, var)]
-    return _normal(case, x, (wide[0], wide[1], count))
+    return _after(case, _normal(case, x, (_per_group(mean, x), _per_group(var, x), count)))
+
+
+def _per_group(part: Floats, x: Floats) -> Floats:
+    """(batch, group, 1) for each channel: (batch, channel, 1, ...)."""
+    per = x.shape[1] // part.shape[1]
+    return np.repeat(part[:, :, 0], per, axis=1).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))
+
+
+def _masked(case: Case, x: Floats, groups: int, mask: Floats) -> Answer:
+    """The mean and the variance of the places that a mask keeps; the others become zero."""
+    split = np.ma.masked_array(x, ~mask).reshape(x.shape[0], groups, -1)  # type: ignore[no-untyped-call]
+    mean, var = (np.ma.filled(part, 0.0) for part in (split.mean(2, keepdims=True), split.var(2, keepdims=True)))
+    answer = _normal(case, x, (_per_group(mean, x), _per_group(var, x), split.shape[2]))
+    kept = case.pick(mask.astype(np.float64))
+    return Answer(answer.values * kept, answer.error, answer.bound)
+
+
+def _after(case: Case, answer: Answer) -> Answer:
+    """Through the curve that ends the layer, where it has one."""
+    word = case.config.get("after")
+    if word is None:
+        return answer
+    bent = curve(word, answer.values)
+    return Answer(bent.values, answer.error * bent.slope + case.precision.sum * bent.error, answer.bound * bent.slope)
 
 
 def layer_norm(case: Case) -> Answer:
-    """Statistics over the normalised tail of the shape."""
+    """Statistics over the normalised tail of the shape, or over the channels."""
     x = case.floats()
+    if case.config.get("merge"):  # heads are normalised one by one and then laid side by side
+        mean, var, count = _statistics(x, (x.ndim - 1,))
+        wide = [np.broadcast_to(part, x.shape).reshape(*x.shape[:-2], -1) for part in (x, mean, var)]
+        return _normal(case, wide[0], (wide[1], wide[2], count))
     return _normal(case, x, _statistics(x, _tail(case, x)))
 
 
 def rms_norm(case: Case) -> Answer:
     """Root mean square over the tail, no mean taken off; without an eps, that of the type it is computed in."""
-    x = case.floats()
+    x, gate = case.floats(), _gate(case)
+    early = gate is not None and not case.config.get("late")
+    if early and gate is not None:
+        x = x * gate
+    if case.config.get("first"):
+        x = x * (case.whole("weight") + case.config.get("offset", 0.0))
+    square, count = _square(case, x)
+    answer = _normal(case, x, (np.zeros_like(square), square, count))
+    # Before the scale is applied the quotient is rounded to the type of the result; so is a product with a gate.
+    values, steps = answer.values, 1
+    error = answer.error
+    if gate is not None:
+        picked = case.pick(np.broadcast_to(gate, x.shape))
+        values, error = (values, error) if early else (values * picked, error * abs(picked))
+        # The curve of the gate is off by some roundings, and each of the summed squares with it.
+        error, steps = error + GATED * case.precision.sum * abs(values), 3
+    return Answer(values, error, steps * case.precision.result * abs(values))
+
+
+GATED = 4.0
+"""How many roundings of its type a gate's curve is taken to be off by: an exponential, a sum, a quotient, a product."""
+
+
+def _gate(case: Case) -> Floats | None:
+    """What multiplies the values: silu(gate), or another curve; None where the call has no gate."""
+    given = case.inputs.get("gate")
+    if given is None or "late" not in case.config:
+        return None
+    return curve(case.config.get("activation", "silu"), np.asarray(given, dtype=np.float64)).values
+
+
+def _square(case: Case, x: Floats) -> tuple[Floats, int]:
+    """What stands for the mean square of each number of x, and over how many numbers it is."""
+    size = case.config.get("size") or x.shape[-1] // case.config.get("parts", 1)
     axes = _tail(case, x)
-    square = np.asarray(np.mean(x * x, axis=axes, keepdims=True), dtype=np.float64)
-    answer = _normal(case, x, (np.zeros_like(square), square, int(np.prod([x.shape[axis] for axis in axes]))))
-    # Before the scale is applied the quotient is rounded to the type of the result.
-    return Answer(answer.values, answer.error, case.precision.result * abs(answer.values))
+    if size != x.shape[-1]:
+        split = x.reshape(*x.shape[:-1], -1, size)
+        square = np.mean(split * split, axis=-1, keepdims=True)
+        return np.broadcast_to(square, split.shape).reshape(x.shape), size
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    if case.config.get("spread") == "unbiased":
+        return np.asarray(x.var(axis=axes, ddof=1, keepdims=True)), count
+    return np.asarray(np.mean(x * x, axis=axes, keepdims=True), dtype=np.float64), count
 
 
 def prelu(case: Case) -> Answer:
@@ -64,8 +144,26 @@ def prelu(case: Case) -> Answer:
     return Answer(values, np.zeros_like(values), case.precision.result * np.where(x >= 0, 0.0, abs(values)))
 
 
+def slope(case: Case) -> Floats:
+    """The scale of each neuron: the stored weight and what the layer adds to it; one where the layer has none."""
+    word = case.config.get("scale", "weight")
+    if word not in case.arrays or case.config.get("first"):
+        return np.ones(len(case.coords))
+    return case.arrays[word].reshape(len(case.coords)) + float(case.config.get("offset", 0.0))
+
+
+def shift(case: Case) -> Floats:
+    """What is added to each neuron; zero where the layer has nothing."""
+    word = case.config.get("shift", "bias")
+    if word not in case.arrays:
+        return np.zeros(len(case.coords))
+    return case.arrays[word].reshape(len(case.coords))
+
+
 def _tail(case: Case, x: Floats) -> tuple[int, ...]:
-    return tuple(range(x.ndim - len(case.config["tail"]), x.ndim))
+    if case.config.get("format") == "channels_first":
+        return (1,)
+    return tuple(range(x.ndim - (case.config.get("over") or len(case.config["tail"]) or 1), x.ndim))
 
 
 _Statistics = tuple[Floats, Floats, int]
@@ -93,8 +191,8 @@ def _stored(case: Case, x: Floats, statistics: _Statistics) -> Answer:
     """As `_normal`, where mean, 1 / sd and the shift are rounded to the type of the result before they are used."""
     answer = _normal(case, x, statistics)
     mean, var = (case.pick(np.broadcast_to(part, x.shape)) for part in statistics[:2])
-    slope = spread(case.arrays.get("weight", np.ones(len(case.coords))), mean) / np.sqrt(var + case.config["eps"])
-    moved = abs(slope) * (abs(case.pick(x)) + 3 * abs(mean)) + abs(spread(case.bias(), mean))
+    scale = spread(slope(case), mean) / np.sqrt(var + case.config["eps"])
+    moved = abs(scale) * (abs(case.pick(x)) + 3 * abs(mean)) + abs(spread(shift(case), mean))
     return Answer(answer.values, answer.error, case.precision.result * moved)
 
 
@@ -103,8 +201,8 @@ def _scaled(case: Case, x: Floats, statistics: _Statistics) -> Answer:
     mean, var, count = statistics
     eps = case.config["eps"]
     eps = 2 * case.precision.sum if eps is None else eps
-    scale = spread(case.arrays.get("weight", np.ones(len(case.coords))), x) / np.sqrt(var + eps)
-    bias = spread(case.bias(), x)
+    scale = spread(slope(case), x) / np.sqrt(var + eps)
+    bias = spread(shift(case), x)
     values = (x - mean) * scale + bias
     size = abs(x * scale) + abs(mean * scale) + abs(bias)
     moved = float(np.sqrt(count)) * (abs(values - bias) + np.sqrt(var) * abs(scale)) if count > 1 else 0.0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .case import Floats, Ints, Precision, rounding
+from .quantised import rounded
 
 __all__ = ["Trace", "Weights", "run", "unroll"]
 
@@ -72,6 +73,17 @@ class _Arithmetic:
         gathered = rounding(self.precision, weight.shape[2] + 1, abs(value) + abs(bias), size)
         var = np.einsum("gui,bi->bgu", weight**2, x.var) + gathered**2 + (self.u * value) ** 2
         return _Noisy(value + bias, var + (self.u * (value + bias)) ** 2)
+
+    def entering(self, a: _Noisy, counted: NDArray[np.bool_]) -> _Noisy:
+        """Rounded to 8 bits where the framework does so before a sum; `counted` are the numbers that it sees at once.
+
+        A number in the middle between two codes may go either way, and the noise of the ends moves every code.
+        """
+        if not self.precision.steps:
+            return a
+        noise = 8 * float(np.sqrt(a.var[counted].max(initial=0.0)))
+        found = rounded(a.value, self.precision.steps, counted, noise)
+        return _Noisy(found.values, found.doubt**2 + (noise / 8) ** 2)
 
     def add(self, a: _Noisy, b: _Noisy) -> _Noisy:
         value = a.value + b.value
@@ -144,10 +156,11 @@ def unroll(weights: Weights, x: _Noisy, state: tuple[Floats, Floats], lengths: I
     h, c = (_Noisy(part, np.zeros_like(part)) for part in state)
     none = np.zeros(weights["weight_ih"].shape[:2])
     steps: dict[str, list[Floats]] = {name: [] for name in Trace.__dataclass_fields__}
+    rounded_x = arithmetic.entering(x, np.arange(x.value.shape[1]) < lengths[:, None])
     for t in range(x.value.shape[1]):
-        seen = _Noisy(x.value[:, t], x.var[:, t])
-        side_x = arithmetic.affine(weights["weight_ih"], weights.get("bias_ih", none), seen)
-        side_h = arithmetic.affine(weights["weight_hh"], weights.get("bias_hh", none), h)
+        seen, entering = _Noisy(x.value[:, t], x.var[:, t]), _Noisy(rounded_x.value[:, t], rounded_x.var[:, t])
+        side_x = arithmetic.affine(weights["weight_ih"], weights.get("bias_ih", none), entering)
+        side_h = arithmetic.affine(weights["weight_hh"], weights.get("bias_hh", none), arithmetic.entering(h, t < lengths))
         pre, gates, unit, cell = _step(side_x, side_h, h, c, arithmetic)
         given = _projected(weights, unit, arithmetic)
         values = (pre, gates, unit.value, given.value, cell.value, np.sqrt(given.var), np.sqrt(cell.var))

@@ -6,17 +6,31 @@ from typing import Any
 
 import numpy as np
 
-from .case import Answer, Case, Floats, Ints, rounding
+from .case import Answer, Case, Floats, Ints, rounding, spread
 
 __all__ = ["embedding", "embedding_bag"]
 
+SUMMED = 16.0
+"""How many roundings of the result are allowed where a vector is the sum of several."""
+
 
 def embedding(case: Case) -> Answer:
-    """torch.nn.Embedding: values (neuron, *at); exact, unless max_norm rescales the vectors."""
+    """torch.nn.Embedding: values (neuron, *at); exact, unless max_norm rescales the vectors or a `factor` all of them.
+
+    The token `special` has a vector of its own.
+    """
     tokens = np.asarray(case.x, dtype=np.intp)
     weight, doubt = _bounded(case)
-    values = weight[:, tokens]
-    return Answer(values, np.zeros_like(values), doubt[tokens] * abs(values))
+    factor = float(case.config.get("factor", 1.0))
+    values = weight[:, tokens] * factor
+    bound = doubt[tokens] * abs(values) + (case.precision.result * abs(values) if factor != 1 else 0.0)
+    if case.config.get("summed"):  # the vectors of several tables are added
+        largest = abs(weight).max(axis=1) if weight.size else np.zeros(len(weight))
+        bound = bound + SUMMED * case.precision.result * spread(largest, values)
+    if "eoi_embedding" in case.arrays:
+        own = spread(case.arrays["eoi_embedding"], values)
+        values = np.where(tokens == case.config["special"], own, values)
+    return Answer(values, np.zeros_like(values), bound)
 
 
 def embedding_bag(case: Case) -> Answer:

@@ -8,17 +8,18 @@ import numpy as np
 
 from ..geometry import NOTHING, Geometry
 from .case import Case, Floats
+from .conv import kernels
 
 __all__ = ["TERMS"]
 
 
 def _linear(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
-    return case.arrays["weight"][spot[0]], case.floats()[(*spot[1:], *case.position)]
+    return case.arrays["weight"][spot[0]].reshape(-1), case.floats()[(*spot[1:], *case.position)]
 
 
 def _conv(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
     """The patch (in, *k) that the filter reads at one place of one example."""
-    weight = case.arrays["weight"][spot[0]]
+    weight = kernels(case)[spot[0]]
     rank = weight.ndim - 1
     x = case.floats()
     x = x if x.ndim == rank + 1 else x[spot[1]]

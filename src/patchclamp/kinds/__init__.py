@@ -6,37 +6,52 @@ A kind is found by the exact class name, else by the names of its bases in metho
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from ..axes import Line
 from ..errors import AxisError, KindError, nearest
 from ..frozen import replace
-from . import activation, conv, embedding, linear, norm, recurrent
+from . import activation, attention, conv, embedding, experts, library, linear, norm, quantised, recurrent
+from .named import PACKAGE, Table, indexed
 from .row import Kind, Part, Place
 
 __all__ = ["CATALOGUE", "Kind", "Part", "Place", "find", "forget", "register", "registered"]
 
 CATALOGUE: dict[str, Kind] = {
-    row.name: row for family in (linear, conv, norm, embedding, activation, recurrent) for row in family.ROWS
+    row.name: row for family in (attention, linear, conv, norm, embedding, activation, recurrent) for row in family.ROWS
 }
+TABLES: tuple[Table, ...] = (attention.TABLE, experts.TABLE)
+"""The rows of the transformers package, class by class; made into an index when one of them is first looked for."""
 _registered: dict[str, Kind] = {}
 
 
 def class_name(cls: type) -> str:
     """The name a class is catalogued under: its public path for torch's own layers, else module and qualified name."""
     module = cls.__module__
-    if module.startswith("torch.nn.modules."):
-        module = "torch.nn"
+    if module.startswith(("torch.nn.modules.", "torch.ao.nn.")):
+        module = module.partition(".modules.")[0]
     return f"{module}.{cls.__qualname__}"
 
 
 def find(names: Iterable[str]) -> Kind | None:
     """The row of the first name that has one; `names` are a class and its bases, nearest first."""
     for name in names:
-        row = _registered.get(name) or CATALOGUE.get(name)
+        row = _registered.get(name) or CATALOGUE.get(name) or _named(name)
         if row is not None:
             return row
     return None
+
+
+@cache
+def _index() -> Mapping[str, Kind]:
+    return {**indexed((*TABLES, *library.tables_of())), **quantised.rows()}
+
+
+@cache
+def _named(name: str) -> Kind | None:
+    template = _index().get(name) if name.startswith((PACKAGE, *quantised.PREFIXES)) else None
+    return None if template is None else replace(template, name=name)
 
 
 def register(
@@ -121,7 +136,7 @@ def _base(like: Any) -> Kind | None:
         raise KindError(f"like takes the name of a kind, not {like!r}", 'as in like="torch.nn.Linear"')
     if not like:
         return None
-    base = _registered.get(like) or CATALOGUE.get(like)
+    base = _registered.get(like) or CATALOGUE.get(like) or _named(like)
     if base is None:
         raise KindError(f"no kind is called {like!r}", nearest(like, CATALOGUE))
     return base

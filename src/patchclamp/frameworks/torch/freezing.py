@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from ...arrays import Array
 from ...axes import Key
-from .storage import Slot
+from .storage import Slot, child
 
 __all__ = ["Frozen"]
 
@@ -79,7 +79,7 @@ class _Hold:
 
     def tensor(self) -> torch.Tensor | None:
         module = self.module()
-        return None if module is None else module._parameters.get(self.name)
+        return None if module is None else child(module._parameters, self.name)
 
 
 @dataclass

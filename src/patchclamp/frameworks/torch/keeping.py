@@ -12,6 +12,7 @@ from ...axes import Key
 from ...errors import EditError
 from .editing import TorchLedger
 from .freezing import Frozen
+from .names import canonical
 from .storage import Slot, dtype_name, submodule
 from .untying import Untied, untie
 
@@ -47,7 +48,9 @@ class TorchKeeper:
         entries: list[Entry] = []
         first: dict[tuple[Any, ...], str] = {}
         ties: dict[str, str] = {}
-        for name, value in self.model.state_dict().items():
+        bare = canonical(self.model)
+        for raw, value in self.model.state_dict().items():
+            name = bare(raw)
             _refuse(name, value)
             same = (value.device, value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
             if value.numel() and first.setdefault(same, name) != name:

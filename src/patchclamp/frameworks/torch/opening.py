@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.nn.utils.parametrize import is_parametrized
 
 from ...arrays import Array
-from ...errors import OpenError
-from ...kinds import class_name, find
+from ...kinds import Kind, class_name, find
 from ...model import LayerInfo, Model, describe
+from ...views import with_views
+from .adapted import adapted, base_of, problem_of
+from .decoding import decoded_in, recognised
 from .keeping import TorchKeeper
+from .kept import Places
+from .made import made
+from .names import Named, named
+from .quantised import Codec
 from .runner import TorchRunner
-from .storage import Link, Slot, dtype_name
+from .scripted import class_path, is_scripted
+from .sharded import refuse_flat
+from .sharing import Sharing, identity, sharing
+from .storage import Slot, dtype_name, peel
 from .untying import START
 from .watch import overrides
 
 __all__ = ["handles", "open_model"]
 
-Held = tuple[Slot, str, torch.Tensor]
-"""An array of a module: where it is, its role, the tensor itself."""
+Held = tuple[Slot, str, torch.Tensor | Codec]
+"""An array of a module: where it is, its role, the tensor itself or what decodes it."""
 
 
 def handles(thing: object) -> bool:
@@ -34,80 +43,62 @@ def handles(thing: object) -> bool:
 def open_model(module: torch.nn.Module, source: str = "") -> Model:
     """Describe a live module. Nothing is run, copied or changed.
 
-    Raises OpenError for a module with lazy parameters: they have no shape before the first forward.
+    Raises OpenError for a module with lazy parameters: they have no shape before the first forward, and for one whose
+    weights are pieces of a flat parameter.
     """
-    modules = dict(_modules(module))
-    held = {name: tuple(_linked(_slots(name, part), _links(name, modules))) for name, part in modules.items()}
-    ties = _ties(held.values())
-    bare = {name: _layer(name, part, held[name], ties) for name, part in modules.items()}
+    refuse_flat(module)
+    parts = tuple(named(module))
+    places = Places.of(module, parts)
+    held = {part.name: tuple(_linked(part, places)) for part in parts}
+    for part, effective in _effective(parts, held):
+        held[part.name] = (*effective, *held[part.name])
+    known = _Known.of(held)
+    modules = {part.name: part.module for part in parts}
+    bare = {name: _layer(name, part, held[name], known) for name, part in modules.items()}
     arrays = {array.path: array for layer in bare.values() for array in layer.arrays}
     layers = {name: _described(layer, modules[name], arrays) for name, layer in bare.items()}
-    return Model(source or type(module).__name__, "torch", layers, TorchRunner(module), TorchKeeper(module))
+    layers = with_views(layers, lambda name, path: _attribute(modules[name], path))
+    aliases = {part.raw: part.name for part in parts if part.raw != part.name}
+    inner = peel(module)
+    runner, keeper = TorchRunner(inner), TorchKeeper(module)
+    return Model(source or type(inner).__name__, "torch", layers, runner, keeper, aliases)
 
 
-def _modules(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Every module under each of its names, without the bookkeeping of torch.nn.utils.parametrize: the layer that it
-    stands behind lists its arrays."""
-    hidden: list[str] = []
-    for name, part in module.named_modules(remove_duplicate=False):
-        if hidden and name.startswith(tuple(hidden)):
-            continue
-        if is_parametrized(part):
-            hidden.append(f"{name}.parametrizations" if name else "parametrizations")
-        yield name, part
+def _linked(part: Named, places: Places) -> Iterator[Held]:
+    """Every array of a module, each with how the module hangs on the network; with those of wrappers around it."""
+    for name, module in (*part.around, (part.name, part.module)):
+        for slot, role, value in _slots(name, module, places):
+            yield replace(slot, links=part.links), role, value
 
 
-def _links(name: str, modules: Mapping[str, torch.nn.Module]) -> tuple[Link, ...]:
-    """How a module hangs on the network: each parent's children, the key, and the child."""
-    if not name:
-        return ()
-    cuts = [place for place, letter in enumerate(name) if letter == "."]
-    for parent, key in (*((name[:cut], name[cut + 1 :]) for cut in reversed(cuts)), ("", name)):
-        owner = modules.get(parent)
-        if owner is not None and owner._modules.get(key) is modules[name]:
-            return (*_links(parent, modules), (owner._modules, key, modules[name]))
-    return ()
-
-
-def _linked(slots: Iterable[Held], links: tuple[Link, ...]) -> Iterator[Held]:
-    return ((replace(slot, links=links), role, value) for slot, role, value in slots)
-
-
-def _slots(name: str, module: torch.nn.Module) -> Iterator[Held]:
+def _slots(name: str, module: torch.nn.Module, places: Places) -> Iterator[Held]:
     """Every array that a module itself holds: what is computed first, then what is stored."""
     prefix = f"{name}." if name else ""
-    for key in _computed(module):
-        # The shape is asked for through a slot, which keeps spectral_norm from turning its vectors when it is read.
-        found = Slot(module, key, prefix + key, ())._computed()
+    for slot in made(module, prefix):
+        # The shape is asked for through the slot, which keeps spectral_norm from turning its vectors when it is read.
+        found = slot._computed()
         if found is not None:
-            yield Slot(module, key, prefix + key, tuple(found.shape)), "computed", found
+            yield replace(slot, shape=tuple(found.shape)), "computed", found
+    codes, hidden = decoded_in(module, prefix) if not is_scripted(module) else ([], set())
+    yield from codes
     stored: Iterable[tuple[str, Any, str]] = (
         *((key, value, "parameter") for key, value in module._parameters.items()),
         *((key, value, "buffer") for key, value in module._buffers.items() if key != START),
     )
     for key, value, role in stored:
-        if value is not None:
-            yield Slot(module, key, prefix + key, _shape(prefix + key, value)), role, value
+        if value is not None and key not in hidden:
+            yield _stored(places.slot(module, key, prefix + key, value), role, value)
     if is_parametrized(module):
-        yield from _behind(prefix, module)
+        yield from _behind(prefix, module, places)
 
 
-def _computed(module: torch.nn.Module) -> list[str]:
-    """The names of arrays that are made from others whenever the layer runs.
-
-    torch.nn.utils.parametrize makes a property; the older weight_norm, spectral_norm and pruning make a plain attribute
-    `x` from the parameter `x_orig`, or from `x_g` and `x_v`.
-    """
-    stored = module._parameters
-    found = list(module.parametrizations) if is_parametrized(module) else []  # type: ignore[arg-type]
-    for key, value in module.__dict__.items():
-        behind = f"{key}_orig" in stored or (f"{key}_g" in stored and f"{key}_v" in stored)
-        if isinstance(value, torch.Tensor) and behind:
-            found.append(key)
-    return found
+def _stored(slot: Slot, role: str, value: torch.Tensor) -> Held:
+    """With the tensor that the slot stands for: a placeholder may stand in the module."""
+    found = slot.stored()
+    return slot, role, value if found is None else found
 
 
-def _behind(prefix: str, module: torch.nn.Module) -> Iterator[Held]:
+def _behind(prefix: str, module: torch.nn.Module, places: Places) -> Iterator[Held]:
     """What torch.nn.utils.parametrize computes the arrays of a layer from."""
     stacks: Any = module.parametrizations
     for key, stack in stacks.items():
@@ -116,62 +107,118 @@ def _behind(prefix: str, module: torch.nn.Module) -> Iterator[Held]:
         for deep, value, role in (*parameters, *buffers):
             owner, _, leaf = deep.rpartition(".")
             path = f"{prefix}parametrizations.{key}.{deep}"
-            yield Slot(stack.get_submodule(owner), leaf, path, _shape(path, value)), role, value
+            yield _stored(places.slot(stack.get_submodule(owner), leaf, path, value), role, value)
 
 
-def _shape(path: str, value: torch.Tensor) -> tuple[int, ...]:
-    if torch.nn.parameter.is_lazy(value):
-        raise OpenError(f"{path} is lazy: it has no shape yet", "run the model once on real data, then open it")
-    return tuple(value.shape)
+def _effective(parts: Sequence[Named], held: Mapping[str, Sequence[Held]]) -> Iterator[tuple[Named, Sequence[Held]]]:
+    """The effective arrays of layers that an adapter wraps, from the arrays of the layers inside."""
+    every = {(id(slot.module), slot.name): slot for slots in held.values() for slot, _, _ in slots}
+
+    def read(owner: torch.nn.Module, name: str, key: Any = ()) -> torch.Tensor:
+        slot = every.get((id(owner), name))
+        if slot is not None:
+            return slot.read(key)
+        value: torch.Tensor = getattr(owner, name)
+        return value.detach()[key]
+
+    for part in parts:
+        base = base_of(part.module)
+        if base is None or (kind := _base_kind(part.module)) is None:
+            continue
+        prefix = f"{part.name}." if part.name else ""
+        shapes = {slot.name: slot.shape for slot in every.values() if slot.module is base}
+        made_here = []
+        for slot in adapted(part.module, prefix, kind, shapes, read):
+            like = slot.read((slice(0, 0),) * len(slot.shape)) if not problem_of(part.module) else read(base, slot.name)
+            made_here.append((replace(slot, links=part.links), "computed", like))
+        yield part, made_here
 
 
-def identity(value: torch.Tensor) -> tuple[Any, ...]:
-    """What two names of one array share: the same memory seen in the same way."""
-    if type(value) not in (torch.Tensor, torch.nn.Parameter) or value.is_meta or value.layout != torch.strided:
-        return ("object", id(value))
-    if value.numel() == 0:
-        return ("object", id(value))
-    return (value.device, value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
+def _base_kind(module: torch.nn.Module) -> Kind | None:
+    """The kind of a layer that an adapter wraps: that of its base layer, if that has its kind's own forward."""
+    base = base_of(module)
+    kind = None if base is None else find(map(class_name, type(base).__mro__))
+    return None if base is None or kind is None or overrides(base, kind) else kind
 
 
-def _ties(held: Iterable[Sequence[Held]]) -> Mapping[tuple[Any, ...], list[str]]:
-    groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-    for slots in held:
-        for slot, role, value in slots:
-            if role != "computed" and slot.path not in groups[identity(value)]:
-                groups[identity(value)].append(slot.path)
-    return groups
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the arrays of a network together: the names of each, and which share memory."""
+
+    ties: Mapping[tuple[Any, ...], Sequence[str]]
+    shared: Mapping[str, Sharing]
+
+    @classmethod
+    def of(cls, held: Mapping[str, Sequence[Held]]) -> _Known:
+        ties: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+        first: dict[str, torch.Tensor] = {}
+        for slots in held.values():
+            for slot, role, value in slots:
+                if role == "computed":
+                    continue
+                same = ties[_identity(value)]
+                if not same and isinstance(value, torch.Tensor):
+                    first[slot.path] = value
+                if slot.path not in same:
+                    same.append(slot.path)
+        return cls(ties, sharing(first.items()))
 
 
-def _layer(
-    name: str, module: torch.nn.Module, held: Sequence[Held], ties: Mapping[tuple[Any, ...], list[str]]
-) -> LayerInfo:
+def _layer(name: str, module: torch.nn.Module, held: Sequence[Held], known: _Known) -> LayerInfo:
     prefix = f"{name}." if name else ""
-    arrays = tuple(_array(prefix, one, ties) for one in held)
-    kind = find(map(class_name, type(module).__mro__))
-    known = "stated" if kind else "unknown" if arrays else ""
-    return LayerInfo(
-        name, class_name(type(module)), kind, known, arrays, own_forward=kind is not None and overrides(module, kind)
-    )
+    arrays = tuple(_array(prefix, one, known) for one in held)
+    kind, problem = _kind(module)
+    how = "stated" if kind else "unknown" if arrays else ""
+    own = kind is not None and base_of(module) is None and not is_scripted(module) and overrides(module, kind)
+    return LayerInfo(name, _class(module), kind, how, arrays, problem=problem, own_forward=own)
+
+
+def _kind(module: torch.nn.Module) -> tuple[Kind | None, str]:
+    """The kind of a module, or why it has none though it looks like one that has."""
+    if is_scripted(module):
+        return find([class_path(module)]), ""
+    if base_of(module) is not None:
+        problem = problem_of(module)
+        return (None if problem else _base_kind(module)), problem
+    return find(map(class_name, type(module).__mro__)), ""
+
+
+def _class(module: torch.nn.Module) -> str:
+    return class_path(module) if is_scripted(module) else class_name(type(module))
 
 
 def _described(layer: LayerInfo, module: torch.nn.Module, arrays: Mapping[str, Array]) -> LayerInfo:
     prefix = f"{layer.name}." if layer.name else ""
-    return describe(layer, lambda path: _attribute(module, path), lambda name: arrays.get(prefix + name))
+    base = base_of(module)
+    speaks = module if base is None else base
+    found = describe(layer, lambda path: _attribute(speaks, path), lambda name: arrays.get(prefix + name))
+    found = found if is_scripted(module) else recognised(found, module)
+    # An adapter's layer is run as several sums that are added.
+    return found if base is None else replace(found, config={**found.config, "summed": True})
 
 
-def _array(prefix: str, held: Held, ties: Mapping[tuple[Any, ...], list[str]]) -> Array:
+def _identity(value: torch.Tensor | Codec) -> tuple[Any, ...]:
+    return value.identity if isinstance(value, Codec) else identity(value)
+
+
+def _array(prefix: str, held: Held, known: _Known) -> Array:
     slot, role, value = held
-    same = () if role == "computed" else ties[identity(value)]
+    same = () if role == "computed" else known.ties[_identity(value)]
+    first = same[0] if same else slot.path
+    share = known.shared.get(first, Sharing()) if role != "computed" else Sharing()
     return Array(
         name=slot.path.removeprefix(prefix),
         path=slot.path,
         shape=slot.shape,
-        dtype=dtype_name(value.dtype),
+        dtype=value.dtype if isinstance(value, Codec) else dtype_name(value.dtype),
         storage=slot,
         role=role,
         tied=tuple(path for path in same if path != slot.path),
         trainable=role == "parameter" and value.requires_grad,
+        sources=getattr(slot, "sources", ()),
+        shares=tuple(share.paths),
+        repeated=share.repeated,
+        note=getattr(slot, "note", ""),
     )
 
 

@@ -15,14 +15,18 @@ import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from ...attended import Attended
 from ...axes import Key
 from ...errors import PatchclampError, RunError
 from ...formulas import Precision
 from ...geometry import NOTHING
 from ...kinds import class_name, find
 from ...model import Probe
+from .attention import watching
+from .calls import CallWatch
+from .running import early, facts, listened, running, seen
+from .stepwise import stepwise
 from .storage import submodule
-from .unchanged import unchanged
 from .watch import OpWatch
 
 __all__ = ["TorchRunner"]
@@ -39,9 +43,9 @@ class TorchRunner:
 
         Raises RunError, naming the layer, when the model raises. The model is as before in every case.
         """
-        with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
+        with running(self.model), torch.no_grad(), stepwise(self.model, probes) as note, ExitStack() as hooks:
             for name, probe in probes.items():
-                hooks.enter_context(_listening(submodule(self.model, name), probe))
+                hooks.enter_context(_listening(listened(self.model, name), probe, note))
             self._call(x)
 
     def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]:
@@ -53,9 +57,9 @@ class TorchRunner:
         seen: dict[str, list[tuple[tuple[int, ...], ...]]] = {name: [] for name in layers}
         size = _size(x)
         mode: AbstractContextManager[Any] = torch.no_grad() if size is None else _fake()
-        with unchanged(self.model), torch.no_grad(), ExitStack() as hooks:
+        with running(self.model), torch.no_grad(), stepwise(self.model, seen), ExitStack() as hooks:
             for name, calls in seen.items():
-                hooks.enter_context(_measuring(submodule(self.model, name), calls))
+                hooks.enter_context(_measuring(listened(self.model, name), calls))
             hooks.enter_context(mode)
             if size is not None:
                 # A batch of two: batch norms in training refuse one.
@@ -63,6 +67,14 @@ class TorchRunner:
                 x = torch.zeros((2, *size), dtype=dtyped, device=_device(self.model))
             self._call(x)
         return seen
+
+    def attention(self, layer: str, x: Any) -> list[list[Attended]]:
+        """What a layer computed of attention at each of its calls; the arrays are the network's own of that run."""
+        found: list[list[Attended]] = []
+        with running(self.model), torch.no_grad(), stepwise(self.model, [layer]):
+            with watching(listened(self.model, layer), found):
+                self._call(x)
+        return found
 
     def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The output shape of one layer by itself on an input of `shape`; nothing is computed."""
@@ -96,6 +108,7 @@ class TorchRunner:
         """Float64 for real numbers (exact for every float type), complex128, or integers as they are."""
         if not isinstance(value, torch.Tensor):
             return np.asarray(value)
+        value = value.dequantize() if value.is_quantized else value
         wide = torch.complex128 if value.is_complex() else torch.float64 if value.is_floating_point() else value.dtype
         return value.detach().to("cpu", wide).resolve_conj().resolve_neg().numpy()
 
@@ -105,6 +118,7 @@ class TorchRunner:
 
     def precision(self, entered: Sequence[torch.Tensor], left: torch.Tensor) -> Precision:
         """How exact the arithmetic is that makes `left` from `entered`."""
+        left = left[(slice(0, 0),) * left.dim()].dequantize() if left.is_quantized else left
         result = _roundoff(left.dtype)
         gathered = max(min(result, 2.0**-24), 2.0**-53)
         product, why = _shortened(left)
@@ -255,14 +269,15 @@ def _device(model: torch.nn.Module) -> torch.device:
 
 
 @contextmanager
-def _listening(module: torch.nn.Module, probe: Probe) -> Iterator[None]:
+def _listening(module: torch.nn.Module, probe: Probe, note: str) -> Iterator[None]:
     """Hooks for one probe: inputs are seen before the layer can change them, the output after all other hooks."""
     name_inputs = _namer(module)
-    config = {"training": module.training}
-    watch = OpWatch.of(module, find(map(class_name, type(module).__mro__)))
+    kind = find(map(class_name, type(module).__mro__))
+    watch = CallWatch(module, kind) if kind is not None and kind.called else OpWatch.of(module, kind)
 
     def before(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        inputs = name_inputs(args, kwargs)
+        inputs, config = {name: seen(item) for name, item in name_inputs(args, kwargs).items()}, facts(module)
+        config = {**config, "note": note} if note else config
         if watch is None:
             probe.enter(inputs, config)
         else:
@@ -271,11 +286,11 @@ def _listening(module: torch.nn.Module, probe: Probe) -> Iterator[None]:
     def after(_: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if watch is not None:
             watch.stop()
-        probe.leave(output)
+        probe.leave(seen(output))
 
     first = module.register_forward_pre_hook(before, with_kwargs=True)
     try:
-        second = module.register_forward_hook(after)
+        second = module.register_forward_hook(after, prepend=early(module))
         try:
             yield
         finally:

@@ -11,7 +11,16 @@ from ...axes import Key
 from ...errors import EditError, KindError
 from .unchanged import unchanged
 
-__all__ = ["Slot", "dtype_name", "submodule", "why_not_writable", "writable"]
+__all__ = ["Slot", "child", "dtype_name", "peel", "shell_of", "submodule", "why_not_writable", "writable"]
+
+_SHELLS = {
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.optim.swa_utils.AveragedModel": "module",
+    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.CheckpointWrapper": "_checkpoint_wrapped_module",
+}
+"""Classes that only stand around a module, and what they call it: its layers have the names that they have without."""
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -19,21 +28,45 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-Link: TypeAlias = tuple[dict[str, Any], str, torch.nn.Module]
+def shell_of(module: torch.nn.Module) -> str:
+    """What a wrapper that does nothing to the numbers (torch.compile, DataParallel) calls its module; else empty."""
+    if type(module).__module__.startswith("torch.nn.modules."):
+        return ""
+    names = (_SHELLS.get(f"{cls.__module__}.{cls.__qualname__}", "") for cls in type(module).__mro__)
+    key = next(filter(None, names), "")
+    return key if key and child(module._modules, key) is not None else ""
+
+
+def peel(module: torch.nn.Module) -> torch.nn.Module:
+    """The module within such wrappers."""
+    while key := shell_of(module):
+        module = module._modules[key]  # type: ignore[assignment]
+    return module
+
+
+def child(held: Any, key: str) -> Any:
+    """What a module holds under a name, or None; a TorchScript module's holders are no dicts."""
+    if isinstance(held, dict):
+        return held.get(key)
+    return held[key] if key in held else None
+
+
+Link: TypeAlias = tuple[Any, str, torch.nn.Module]
 """A parent's children, the key of one, and that child."""
 REFRESH = "see it as it is now: net.refresh(), or patchclamp.open(model) again"
 
 
 def submodule(model: torch.nn.Module, name: str) -> torch.nn.Module:
     """The module of that name, also where a name holds dots. Raises KindError if the network has it no more."""
+    model = peel(model)
     if not name:
         return model
     cuts = [place for place, letter in enumerate(name) if letter == "."]
     for cut in (*reversed(cuts), len(name)):
-        child = model._modules.get(name[:cut])
-        if child is not None:
+        part = child(model._modules, name[:cut])
+        if part is not None:
             try:
-                return submodule(child, name[cut + 1 :])
+                return submodule(part, name[cut + 1 :])
             except KindError:
                 continue
     raise KindError(f"the network has no layer {name!r} any more", "open it again: patchclamp.open(model)")
@@ -51,12 +84,11 @@ class Slot:
 
     def replaced(self) -> bool:
         """Whether the layer is no more the one that was opened: its numbers would be those of a module out of use."""
-        return any(children.get(key) is not child for children, key, child in self.links)
+        return any(child(children, key) is not part for children, key, part in self.links)
 
     def tensor(self) -> torch.Tensor:
         """The tensor itself, with its gradient and identity. Raises KindError if it is not what was opened."""
-        if self.replaced():
-            raise KindError(f"the layer of {self.path} was replaced after the network was opened", REFRESH)
+        self.refuse_replaced()
         value = self.stored()
         if value is None:
             value = self._computed()
@@ -68,15 +100,28 @@ class Slot:
             )
         return value
 
+    def refuse_replaced(self) -> None:
+        """Raise KindError where the layer is another one by now."""
+        if self.replaced():
+            raise KindError(f"the layer of {self.path} was replaced after the network was opened", REFRESH)
+
     def stored(self) -> torch.Tensor | None:
         """The parameter or buffer of that name, if it is one."""
-        value = self.module._parameters.get(self.name)
-        return self.module._buffers.get(self.name) if value is None else value
+        value: torch.Tensor | None = child(self.module._parameters, self.name)
+        return child(self.module._buffers, self.name) if value is None else value
+
+    def refusal(self) -> str:
+        """Why a write would be lost or wrong, where the numbers are not the tensor's own memory; else empty."""
+        return ""
+
+    def advice(self) -> str:
+        """What to change instead."""
+        return ""
 
     def _computed(self) -> torch.Tensor | None:
+        # A tensor that is assigned is no parameter; whatever else stands under the name is computed when it is read.
         value = self.module.__dict__.get(self.name)
         if value is None:
-            # Reading a parametrised weight runs code: spectral_norm in training mode turns its vectors each time.
             with unchanged(self.module), torch.no_grad():
                 value = getattr(self.module, self.name, None)
         return value if isinstance(value, torch.Tensor) else None
@@ -88,6 +133,8 @@ class Slot:
 
 def why_not_writable(slot: Slot, role: str) -> str:
     """Why a write to this array would be lost or wrong; empty if it would hold."""
+    if reason := slot.refusal():
+        return reason
     if role == "computed":
         return "is computed afresh from other arrays whenever the layer runs, so a change would be lost"
     if slot.replaced():
@@ -128,5 +175,7 @@ def _overlaps_itself(tensor: torch.Tensor) -> bool:
 def writable(slot: Slot, role: str, what: str) -> torch.Tensor:
     """The array's tensor for writing. Raises EditError where a write would be lost or wrong."""
     if reason := why_not_writable(slot, role):
-        raise EditError(f"{what}: array {slot.path} {reason}", "nothing was changed")
+        advice = slot.advice()
+        hint = f"{advice}; nothing was changed" if advice else "nothing was changed"
+        raise EditError(f"{what}: array {slot.path} {reason}", hint)
     return slot.tensor().detach()

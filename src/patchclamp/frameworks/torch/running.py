@@ -1,0 +1,72 @@
+"""Around a run of a network: as its Python is written, and with what wrappers put in place taken away again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+from .adapted import doubt
+from .made import during
+from .scripted import refuse_unseen
+from .sharded import is_sharded, resharded, whole
+from .storage import submodule
+from .unchanged import unchanged
+
+__all__ = ["early", "facts", "listened", "running", "seen"]
+
+
+@contextmanager
+def running(model: torch.nn.Module) -> Iterator[None]:
+    """Leave the model as it was, and run what torch.compile compiled as the Python that it was made from.
+
+    A compiled graph calls no hooks that came after it, and would be compiled anew with them.
+    """
+    resharded(model)
+    with unchanged(model), _eager():
+        try:
+            yield
+        finally:
+            resharded(model)
+
+
+def _eager() -> AbstractContextManager[Any]:
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    stance = getattr(torch.compiler, "set_stance", None)
+    if stance is None:  # before torch 2.6
+        return nullcontext()
+    eager: AbstractContextManager[Any] = stance("force_eager")
+    return eager
+
+
+def listened(model: torch.nn.Module, name: str) -> torch.nn.Module:
+    """The layer of that name, for a hook. Raises RunError where a hook would never be called."""
+    module = submodule(model, name)
+    refuse_unseen(module, name)
+    return module
+
+
+def facts(module: torch.nn.Module) -> Mapping[str, Any]:
+    """What a probe is told of a layer beside its inputs: `during` gives computed arrays as they are in this call."""
+    found: dict[str, Any] = {"training": module.training}
+    if opaque := doubt(module):
+        found["opaque"] = opaque
+    if (held := during(module)) is not None:
+        found["during"] = held
+    return found
+
+
+def seen(value: Any) -> Any:
+    """What passes through a layer, whole: under tensor parallelism each rank has a part of it."""
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple(map(seen, value))
+    return whole(value)
+
+
+def early(module: torch.nn.Module) -> bool:
+    """Whether the output must be seen before other hooks have cut it to this rank's part."""
+    return any(is_sharded(value) for value in module._parameters.values())

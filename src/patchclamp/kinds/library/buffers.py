@@ -1,0 +1,249 @@
+"""Buffers that belong to no neuron, such as rotary tables and position numbers; and codebooks, which are buffers too."""
+
+from __future__ import annotations
+
+ROWS = """
+.models.idefics.vision.IdeficsVisionEmbeddings aimv2.Aimv2TextEmbeddings aimv2.Aimv2VisionEmbeddings
+  altclip.AltCLIPVisionEmbeddings bert_generation.BertGenerationEmbeddings blip.BlipTextEmbeddings
+  blip.blip_text.BlipTextEmbeddings blip_2.Blip2TextEmbeddings bridgetower.BridgeTowerVisionEmbeddings
+  canine.CanineEmbeddings chinese_clip.ChineseCLIPVisionEmbeddings clip.CLIPTextEmbeddings clip.CLIPVisionEmbeddings
+  clipseg.CLIPSegTextEmbeddings clipseg.CLIPSegVisionEmbeddings deberta.DebertaEmbeddings deberta_v2.DebertaV2Embeddings
+  distilbert.Embeddings eomt.EomtEmbeddings esm.EsmEmbeddings flaubert.FlaubertModel git.GitEmbeddings
+  git.GitVisionEmbeddings granite_docling.GraniteDoclingVisionEmbeddings groupvit.GroupViTTextEmbeddings
+  ibert.IBertEmbeddings instructblip.InstructBlipQFormerEmbeddings instructblipvideo.InstructBlipVideoQFormerEmbeddings
+  janus.JanusVisionEmbeddings kosmos2.Kosmos2VisionEmbeddings layoutlm.LayoutLMEmbeddings
+  layoutlmv2.LayoutLMv2Embeddings layoutlmv3.LayoutLMv3TextEmbeddings lilt.LiltTextEmbeddings
+  markuplm.MarkupLMEmbeddings megatron_bert.MegatronBertEmbeddings metaclip_2.MetaClip2TextEmbeddings
+  metaclip_2.MetaClip2VisionEmbeddings mlcd.MLCDVisionEmbeddings mobilebert.MobileBertEmbeddings mpnet.MPNetEmbeddings
+  openai.OpenAIGPTModel ovis2.Ovis2VisionEmbeddings owlv2.Owlv2TextEmbeddings owlv2.Owlv2VisionEmbeddings
+  owlvit.OwlViTTextEmbeddings owlvit.OwlViTVisionEmbeddings paddleocr_vl.PaddleOCRVisionEmbeddings
+  pp_doclayout_v2.PPDocLayoutV2TextEmbeddings rembert.RemBertEmbeddings sam2_video.Sam2VideoMemoryAttention
+  sam3.Sam3ViTLayer sam3_tracker_video.Sam3TrackerVideoMemoryAttention siglip.SiglipTextEmbeddings
+  siglip.SiglipVisionEmbeddings siglip2.Siglip2TextEmbeddings splinter.SplinterEmbeddings
+  squeezebert.SqueezeBertEmbeddings step3p7.Step3p7VisionEmbeddings tipsv2.Tipsv2TextEmbeddings
+  unlimited_ocr.UnlimitedOcrVisionEmbeddings videomt.VideomtEmbeddings visual_bert.VisualBertEmbeddings
+  x_clip.XCLIPTextEmbeddings x_clip.XCLIPVisionEmbeddings xlm.XLMModel
+  | position_ids: position numbers
+afmoe.AfmoeRotaryEmbedding apertus.ApertusRotaryEmbedding arcee.ArceeRotaryEmbedding aria.AriaTextRotaryEmbedding
+  axk1.AXK1RotaryEmbedding axk2.AXK2RotaryEmbedding bailing_hybrid.BailingHybridRotaryEmbedding
+  bamba.BambaRotaryEmbedding bitnet.BitNetRotaryEmbedding blt.BltRotaryEmbedding chameleon.ChameleonRotaryEmbedding
+  cohere.CohereRotaryEmbedding cohere2.Cohere2RotaryEmbedding cohere2_moe.Cohere2MoeRotaryEmbedding
+  cohere_compass.CohereCompassVisionRotaryEmbedding cosmos3_edge.Cosmos3EdgeTextRotaryEmbedding csm.CsmRotaryEmbedding
+  cwm.CwmRotaryEmbedding dbrx.DbrxRotaryEmbedding deepseek_ocr2.DeepseekOcr2TextRotaryEmbedding
+  deepseek_ocr2.DeepseekOcr2VisionRotaryEmbedding deepseek_v2.DeepseekV2RotaryEmbedding
+  deepseek_v3.DeepseekV3RotaryEmbedding deepseek_v32.DeepseekV32RotaryEmbedding dia.DiaRotaryEmbedding
+  diffllama.DiffLlamaRotaryEmbedding doge.DogeRotaryEmbedding dots1.Dots1RotaryEmbedding
+  dots3_note.Dots3NoteAudioRotaryEmbedding dots3_note.Dots3NoteVisionRotaryEmbedding
+  edgetam_video.EdgeTamVideoVisionRotaryEmbedding efficientloftr.EfficientLoFTRRotaryEmbedding emu3.Emu3RotaryEmbedding
+  eomt_dinov3.EomtDinov3RotaryEmbedding ernie4_5.Ernie4_5RotaryEmbedding ernie4_5_moe.Ernie4_5_MoeRotaryEmbedding
+  ernie4_5_vl_moe.Ernie4_5_VLMoeTextRotaryEmbedding ernie4_5_vl_moe.Ernie4_5_VLMoeVisionRotaryEmbedding
+  esmc.EsmcRotaryEmbedding eurobert.EuroBertRotaryEmbedding evolla.EvollaRotaryEmbedding exaone4.Exaone4RotaryEmbedding
+  exaone4_5.Exaone4_5_VisionRotaryEmbedding exaone_moe.ExaoneMoeRotaryEmbedding falcon.FalconRotaryEmbedding
+  falcon_h1.FalconH1RotaryEmbedding flex_olmo.FlexOlmoRotaryEmbedding flint.FlintRotaryEmbedding
+  gemma.GemmaRotaryEmbedding gemma2.Gemma2RotaryEmbedding gemma4.Gemma4VisionRotaryEmbedding glm.GlmRotaryEmbedding
+  glm4.Glm4RotaryEmbedding glm4_moe.Glm4MoeRotaryEmbedding glm4_moe_lite.Glm4MoeLiteRotaryEmbedding
+  glm4v.Glm4vTextRotaryEmbedding glm4v.Glm4vVisionRotaryEmbedding glm4v_moe.Glm4vMoeTextRotaryEmbedding
+  glm4v_moe.Glm4vMoeVisionRotaryEmbedding glm5_next.Glm5NextVisionRotaryEmbedding glm_image.GlmImageTextRotaryEmbedding
+  glm_moe_dsa.GlmMoeDsaRotaryEmbedding glm_ocr.GlmOcrTextRotaryEmbedding glm_ocr.GlmOcrVisionRotaryEmbedding
+  glmasr.GlmAsrRotaryEmbedding gpt_neox.GPTNeoXRotaryEmbedding gpt_neox_japanese.GPTNeoXJapaneseRotaryEmbedding
+  gpt_oss.GptOssRotaryEmbedding gradium_phonon_tts.GradiumPhononTTSRotaryEmbedding granite.GraniteRotaryEmbedding
+  granite4_vision.Granite4VisionTextRotaryEmbedding granite_docling.GraniteDoclingTextRotaryEmbedding
+  granite_swa.GraniteSWARotaryEmbedding granitemoe.GraniteMoeRotaryEmbedding granitemoe_swa.GraniteMoeSWARotaryEmbedding
+  granitemoehybrid.GraniteMoeHybridRotaryEmbedding granitemoeshared.GraniteMoeSharedRotaryEmbedding
+  gte.GteRotaryEmbedding helium.HeliumRotaryEmbedding higgs_audio_v2.HiggsAudioV2RotaryEmbedding
+  hrm_text.HrmTextRotaryEmbedding hunyuan_v1_dense.HunYuanDenseV1RotaryEmbedding
+  hunyuan_v1_moe.HunYuanMoEV1RotaryEmbedding hunyuan_vl.HunYuanVLRotaryEmbedding hy_v3.HYV3RotaryEmbedding
+  hy_v4.HYV4RotaryEmbedding hyperclovax.HyperCLOVAXRotaryEmbedding idefics.IdeficsRotaryEmbedding
+  inkling2.Inkling2VisionRotaryEmbedding jais2.Jais2RotaryEmbedding jetmoe.JetMoeRotaryEmbedding
+  jina_embeddings_v3.JinaEmbeddingsV3RotaryEmbedding kimi_k25.Kimi_K25VisionRotaryEmbedding
+  kolibri1.Kolibri1RotaryEmbedding kyutai_speech_to_text.KyutaiSpeechToTextRotaryEmbedding
+  lasr.LasrEncoderRotaryEmbedding lfm2.Lfm2RotaryEmbedding lfm2_moe.Lfm2MoeRotaryEmbedding
+  lfm3_vl.Lfm3VlVisionRotaryEmbedding llama.LlamaRotaryEmbedding llama4.Llama4TextRotaryEmbedding
+  longcat_flash.LongcatFlashRotaryEmbedding mimi.MimiRotaryEmbedding minicpm3.MiniCPM3RotaryEmbedding
+  minimax.MiniMaxRotaryEmbedding minimax_m2.MiniMaxM2RotaryEmbedding minimax_m3_vl.MiniMaxM3VLRotaryEmbedding
+  minimax_m3_vl.MiniMaxM3VLVisionRotaryEmbedding ministral.MinistralRotaryEmbedding ministral3.Ministral3RotaryEmbedding
+  mistral.MistralRotaryEmbedding mistral4.Mistral4RotaryEmbedding mixtral.MixtralRotaryEmbedding
+  mlcd.MLCDRotaryEmbedding mllama.MllamaRotaryEmbedding molmo2.Molmo2RotaryEmbedding moonshine.MoonshineRotaryEmbedding
+  moonshine_streaming.MoonshineStreamingRotaryEmbedding moshi.MoshiRotaryEmbedding
+  muse_glimmer.MuseGlimmerTextRotaryEmbedding muse_glimmer.MuseGlimmerVisionRotaryEmbedding
+  muse_glimmer_assistant.MuseGlimmerAssistantRotaryEmbedding muse_spark.MuseSparkTextRotaryEmbedding
+  muse_spark.MuseSparkVisionRotaryEmbedding nanochat.NanoChatRotaryEmbedding nemotron.NemotronRotaryEmbedding
+  nemotron3_5_transcribe.Nemotron3_5TranscribeRotaryEmbedding nemotron3_diarization.Nemotron3DiarizationRotaryEmbedding
+  neucodec.NeuCodecRotaryEmbedding nomic_bert.NomicBertRotaryEmbedding olmo.OlmoRotaryEmbedding
+  olmo2.Olmo2RotaryEmbedding olmo_hybrid.OlmoHybridRotaryEmbedding olmoe.OlmoeRotaryEmbedding
+  openai_privacy_filter.OpenAIPrivacyFilterRotaryEmbedding paddleocr_vl.PaddleOCRRotaryEmbedding
+  paddleocr_vl.PaddleOCRVisionRotaryEmbedding pe_audio.PeAudioEncoderRotaryEmbedding
+  pe_audio_video.PeAudioVideoEncoderRotaryEmbedding pe_video.PeVideoEncoderRotaryEmbedding
+  persimmon.PersimmonRotaryEmbedding phi.PhiRotaryEmbedding phi3.Phi3RotaryEmbedding
+  phi4_multimodal.Phi4MultimodalRotaryEmbedding phimoe.PhimoeRotaryEmbedding pixtral.PixtralVisionRotaryEmbedding
+  pocket_tts.PocketTTSRotaryEmbedding qwen2.Qwen2RotaryEmbedding qwen2_5_omni.Qwen2_5OmniDiTRotaryEmbedding
+  qwen2_5_omni.Qwen2_5OmniRotaryEmbedding qwen2_5_omni.Qwen2_5OmniVisionRotaryEmbedding
+  qwen2_5_vl.Qwen2_5_VLRotaryEmbedding qwen2_5_vl.Qwen2_5_VLVisionRotaryEmbedding qwen2_moe.Qwen2MoeRotaryEmbedding
+  qwen2_vl.Qwen2VLRotaryEmbedding qwen2_vl.Qwen2VLVisionRotaryEmbedding qwen3.Qwen3RotaryEmbedding
+  qwen3_5.Qwen3_5TextRotaryEmbedding qwen3_5.Qwen3_5VisionRotaryEmbedding qwen3_5_moe.Qwen3_5MoeTextRotaryEmbedding
+  qwen3_5_moe.Qwen3_5MoeVisionRotaryEmbedding qwen3_moe.Qwen3MoeRotaryEmbedding qwen3_next.Qwen3NextRotaryEmbedding
+  qwen3_omni_moe.Qwen3OmniMoeRotaryEmbedding qwen3_omni_moe.Qwen3OmniMoeThinkerTextRotaryEmbedding
+  qwen3_omni_moe.Qwen3OmniMoeVisionRotaryEmbedding qwen3_vl.Qwen3VLTextRotaryEmbedding
+  qwen3_vl.Qwen3VLVisionRotaryEmbedding qwen3_vl_moe.Qwen3VLMoeTextRotaryEmbedding
+  qwen3_vl_moe.Qwen3VLMoeVisionRotaryEmbedding qwen4_exp.Qwen4ExpTextRotaryEmbedding
+  qwen4_exp.Qwen4ExpVisionRotaryEmbedding recurrent_gemma.RecurrentGemmaRotaryEmbedding
+  sam2_video.Sam2VideoVisionRotaryEmbedding sam3.Sam3ViTRotaryEmbedding
+  sam3_tracker_video.Sam3TrackerVideoVisionRotaryEmbedding seed_oss.SeedOssRotaryEmbedding
+  smollm3.SmolLM3RotaryEmbedding solar_open.SolarOpenRotaryEmbedding stablelm.StableLmRotaryEmbedding
+  starcoder2.Starcoder2RotaryEmbedding step3p7.Step3p7VisionRotaryEmbedding t5gemma.T5GemmaRotaryEmbedding
+  timesfm2_5.TimesFm2_5RotaryEmbedding unlimited_ocr.UnlimitedOcrTextRotaryEmbedding
+  vaultgemma.VaultGemmaRotaryEmbedding video_llama_3.VideoLlama3VisionRotaryEmbedding
+  voxtral_realtime.VoxtralRealtimeRotaryEmbedding xcodec2.Xcodec2RotaryEmbedding youtu.YoutuRotaryEmbedding
+  zamba2.Zamba2RotaryEmbedding
+  | inv_freq, original_inv_freq: rotary table
+albert.AlbertEmbeddings align.AlignTextEmbeddings altclip.AltRobertaEmbeddings bert.BertEmbeddings
+  big_bird.BigBirdEmbeddings bridgetower.BridgeTowerTextEmbeddings bros.BrosTextEmbeddings camembert.CamembertEmbeddings
+  chinese_clip.ChineseCLIPTextEmbeddings clap.ClapTextEmbeddings convbert.ConvBertEmbeddings
+  data2vec.data2vec_text.Data2VecTextEmbeddings electra.ElectraEmbeddings ernie.ErnieEmbeddings
+  flava.FlavaTextEmbeddings fnet.FNetEmbeddings jina_embeddings_v3.JinaEmbeddingsV3Embeddings mra.MraEmbeddings
+  nomic_bert.NomicBertEmbeddings nystromformer.NystromformerEmbeddings roberta.RobertaEmbeddings
+  roberta_prelayernorm.RobertaPreLayerNormEmbeddings roc_bert.RoCBertEmbeddings vilt.TextEmbeddings
+  xlm_roberta.XLMRobertaEmbeddings xlm_roberta_xl.XLMRobertaXLEmbeddings xmod.XmodEmbeddings yoso.YosoEmbeddings
+  | position_ids: position numbers; token_type_ids: type numbers
+bark.BarkSelfAttention clvp.ClvpSelfAttention gpt_bigcode.GPTBigCodeModel gpt_neo.GPTNeoSelfAttention
+  imagegpt.ImageGPTAttention openai.Attention
+  | bias: causal mask
+bart.BartForConditionalGeneration bigbird_pegasus.BigBirdPegasusForConditionalGeneration
+  blenderbot.BlenderbotForConditionalGeneration blenderbot_small.BlenderbotSmallForConditionalGeneration
+  led.LEDForConditionalGeneration marian.MarianMTModel mbart.MBartForConditionalGeneration
+  mvp.MvpForConditionalGeneration pegasus.PegasusForConditionalGeneration plbart.PLBartForConditionalGeneration
+  | final_logits_bias: bias of the logits
+beam.BeamRotaryEmbedding cohere_compass.CohereCompassRotaryEmbedding deepseek_v4.DeepseekV4RotaryEmbedding
+  diffusion_gemma.DiffusionGemmaTextRotaryEmbedding dots3_note.Dots3NoteTextRotaryEmbedding
+  embedding_gemma2.EmbeddingGemma2RotaryEmbedding gemma3.Gemma3RotaryEmbedding gemma3n.Gemma3nRotaryEmbedding
+  gemma4.Gemma4TextRotaryEmbedding gemma4_unified.Gemma4UnifiedTextRotaryEmbedding laguna.LagunaRotaryEmbedding
+  lfm3.Lfm3RotaryEmbedding mellum.MellumRotaryEmbedding mimo_v2_flash.MiMoV2FlashRotaryEmbedding
+  modernbert.ModernBertRotaryEmbedding modernbert_decoder.ModernBertDecoderRotaryEmbedding neomme.NeoMMERotaryEmbedding
+  olmo3.Olmo3RotaryEmbedding step3p7.Step3p7RotaryEmbedding t5gemma2.T5Gemma2RotaryEmbedding
+  ultrabert.UltrabertRotaryEmbedding zaya.ZayaRotaryEmbedding
+  | full_attention_inv_freq, full_attention_original_inv_freq, sliding_attention_inv_freq, sliding_attention_original_inv_freq, chunked_attention_inv_freq, chunked_attention_original_inv_freq, linear_attention_inv_freq, linear_attention_original_inv_freq, main_inv_freq, main_original_inv_freq, compress_inv_freq, compress_original_inv_freq, indexed_attention_inv_freq, indexed_attention_original_inv_freq: rotary table
+bros.BrosPositionalEmbedding1D nemotron_asr_streaming.NemotronAsrStreamingEncoderRelPositionalEncoding
+  parakeet.ParakeetEncoderRelPositionalEncoding pp_doclayout_v2.PPDocLayoutV2PositionRelationEmbedding
+  voxtral_realtime.VoxtralRealtimeTimeEmbedding
+  | inv_freq: frequencies of the positions
+canary.CanaryPositionalEmbedding edgetam.EdgeTamPositionalEmbedding edgetam_video.EdgeTamVideoPositionalEmbedding
+  fun_asr_nano.FunAsrNanoPositionEmbedding qwen2_5_omni.SinusoidsPositionEmbedding qwen3_asr.SinusoidsPositionEmbedding
+  qwen3_omni_moe.SinusoidsPositionEmbedding sam2.Sam2PositionalEmbedding sam2_video.Sam2VideoPositionalEmbedding
+  sam3_tracker.Sam3TrackerPositionalEmbedding sam3_tracker_video.Sam3TrackerVideoPositionalEmbedding
+  | positional_embedding: position table
+clap.ClapAudioSelfAttention donut.donut_swin.DonutSwinSelfAttention
+  maskformer.maskformer_swin.MaskFormerSwinSelfAttention swin.SwinRelativePositionBias
+  | relative_position_index: places in the relative position table
+clvp.ClvpRotaryPositionalEmbedding dinov3_vit.DINOv3ViTRopePositionEmbedding esm.EsmRotaryEmbedding
+  evolla.EvollaSaProtRotaryEmbedding sapiens2.Sapiens2RopePositionEmbedding
+  seamless_m4t.SeamlessM4TConformerRotaryPositionalEmbedding wav2vec2_bert.Wav2Vec2BertRotaryPositionalEmbedding
+  wav2vec2_conformer.Wav2Vec2ConformerRotaryPositionalEmbedding
+  | inv_freq: rotary table
+codegen.CodeGenAttention gptj.GPTJAttention | embed_positions: rotary table
+csm.CsmBackboneModelEmbeddings higgs_audio_v2.HiggsAudioV2Embeddings inkling.InklingAudioModelEmbeddings
+  kyutai_speech_to_text.KyutaiSpeechToTextEmbeddings
+  | audio_tokens_offsets: offsets of the codebooks
+ctrl.CTRLModel | pos_encoding: position table
+d_fine.DFineMultiscaleDeformableAttention deimv2.Deimv2MultiscaleDeformableAttention
+  | num_points_scale: scale of the sampling points
+dia.DiaMultiChannelEmbedding | offsets: offsets of the codebooks
+diffusion_gemma.DiffusionGemmaClippableLinear gemma4.Gemma4ClippableLinear
+  | input_max, input_min, output_max, output_min: limits of the values
+diffusion_gemma.DiffusionGemmaDecoderTextLayer diffusion_gemma.DiffusionGemmaEncoderTextLayer
+  embedding_gemma2.EmbeddingGemma2EncoderLayer gemma4.Gemma4TextDecoderLayer
+  gemma4_unified.Gemma4UnifiedTextDecoderLayer
+  | layer_scalar: scale of the layer
+dots3_note.Dots3NoteVisionMoE hy_v3.HYV3MoE minimax_m2.MiniMaxM2SparseMoeBlock
+  | e_score_correction_bias: bias that chooses experts
+edgetam_video.EdgeTamVideoMemoryAttention | position_ids, position_ids_k: position numbers
+encodec.EncodecConv1d mimi.MimiConv1d | kernel_size, padding_total, stride: geometry of the convolution
+encodec.EncodecEuclideanCodebook xcodec.XcodecEuclideanCodebook
+  | embed = code neuron; cluster_size, embed_avg, inited: running statistics of the codebook
+eomt.EomtForUniversalSegmentation eomt_dinov3.EomtDinov3ForUniversalSegmentation
+  videomt.VideomtForUniversalSegmentation
+  | attn_mask_probs: share of attention masks in training
+eomt.EomtLoss eomt_dinov3.EomtDinov3Loss mask2former.Mask2FormerLoss maskformer.MaskFormerLoss oneformer.OneFormerLoss
+  videomt.VideomtLoss
+  | empty_weight: class weights of the loss
+esm.esmfold.EsmFoldStructureModule | atom_mask, default_frames, group_idx, lit_positions: tables of the residues
+esm.esmfold.EsmForProteinFolding | af2_to_esm: tables of the residues
+esmfold2.EsmFold2ConfidenceHead | boundaries: limits of the bins
+esmfold2.EsmFold2FourierEmbedding | frequencies: frequencies of the positions; phases: phases of the waves
+falcon_h1.FalconH1Model | mup_vector: multipliers of the projections
+fastspeech2_conformer.FastSpeech2ConformerHifiGan speecht5.SpeechT5HifiGan | mean, scale: statistics of the data
+fastspeech2_conformer.FastSpeech2ConformerRelPositionalEncoding | pos_enc: position table
+florence2.Florence2VisionPositionalEmbeddingCosine1D | pos_idx_to_embed: position table
+fnet.FNetBasicFourierTransform | dft_mat_hidden, dft_mat_seq: matrices of the Fourier transform
+gemma3n.Gemma3nAudioAttention
+  | local_causal_valid_mask: mask of the window; q_scale: scale of the queries; softcap: limits of the values
+gemma3n.Gemma3nAudioConformerAttention gemma3n.Gemma3nAudioConformerBlock gemma3n.Gemma3nAudioConformerFeedForward
+  gemma3n.Gemma3nAudioConformerLightConv1d
+  | gradient_clipping: limit of the gradients
+gemma3n.Gemma3nAudioRelativePositionEmbedding gemma4.Gemma4AudioRelPositionalEncoding
+  timesfm.TimesFmPositionalEmbedding timesfm2_5.TimesFm2_5PositionalEmbedding
+  | inv_timescales: frequencies of the positions
+gemma3n.Gemma3nTextAltUp | router_input_scale: scale of the inputs
+gemma3n.Gemma3nTextModel | per_layer_input_scale, per_layer_projection_scale: scale of the inputs
+gemma4.Gemma4AudioAttention | softcap: limits of the values
+gemma4.Gemma4VisionModel | std_bias, std_scale: statistics of the data
+gemma4_assistant.Gemma4AssistantMaskedEmbedder gemma4_unified_assistant.Gemma4UnifiedAssistantMaskedEmbedder
+  | token_ordering: order of the tokens
+gradium_phonon_tts.GradiumPhononTTSForConditionalGeneration pocket_tts.PocketTTSForConditionalGeneration
+  | latent_mean, latent_stats_num_updates, latent_std: statistics of the data
+gradium_phonon_tts.GradiumPhononTTSTimestepEmbedding pocket_tts.PocketTTSTimestepEmbedding
+  | freqs: frequencies of the positions
+granite_docling.GraniteDoclingPositionEmbedding | pos_embed: position table
+granite_speech.GraniteSpeechCTCEncoder granite_speech5.GraniteSpeech5Encoder
+  granite_speech_plus.GraniteSpeechPlusCTCEncoder
+  | attention_dists: distances between positions
+grounding_dino.GroundingDinoModel mm_grounding_dino.MMGroundingDinoModel | special_tokens: numbers of special tokens
+kimi_k25.Kimi_K25VisionPositionEmbeddings | time_position_embeddings: time table
+kosmos2.Kosmos2TextSinusoidalPositionalEmbedding kosmos2_5.Kosmos2_5TextSinusoidalPositionalEmbedding
+  m2m_100.M2M100SinusoidalPositionalEmbedding musicgen.MusicgenSinusoidalPositionalEmbedding
+  musicgen_melody.MusicgenMelodySinusoidalPositionalEmbedding nllb_moe.NllbMoeSinusoidalPositionalEmbedding
+  seamless_m4t.SeamlessM4TSinusoidalPositionalEmbedding seamless_m4t_v2.SeamlessM4Tv2SinusoidalPositionalEmbedding
+  speech_to_text.Speech2TextSinusoidalPositionalEmbedding speecht5.SpeechT5SinusoidalPositionalEmbedding
+  tipsv2.Tipsv2SinusoidalPositionalEmbedding xglm.XGLMSinusoidalPositionalEmbedding
+  | weights: position table
+layoutlmv2.LayoutLMv2VisualBackbone | pixel_mean, pixel_std: statistics of the data
+layoutlmv3.LayoutLMv3Model | visual_bbox: boxes of the patches
+levit.LevitAttention levit.LevitAttentionSubsample | attention_bias_idxs: places in the relative position table
+lfm2_moe.Lfm2MoeSparseMoeBlock | expert_bias: bias that chooses experts
+llama4.Llama4VisionRotaryEmbedding | freqs_ci: rotary table
+mimi.MimiEuclideanCodebook | embed_sum = code neuron; cluster_usage, initialized: running statistics of the codebook
+minimax.MiniMaxLightningAttention | diagonal_decay, key_decay, query_decay, slope_rate: decay of the heads
+mistral_large4.MistralLarge4TextRotaryEmbedding | alpha, inv_freq, original_inv_freq: rotary table
+musicflamingo.MusicFlamingoRotaryEmbedding | inv_freq, original_inv_freq, position_angles: rotary table
+nemotron3_5_transcribe.Nemotron3_5TranscribeSpeakerEmbedding | weight = token neuron
+neucodec.NeuCodecDownSample1d neucodec.NeuCodecUpSample1d qwen2_5_omni.Qwen2_5OmniDownSample1d
+  qwen2_5_omni.Qwen2_5OmniUpSample1d xcodec2.Xcodec2DownSample1d xcodec2.Xcodec2UpSample1d
+  | filter: resampling filter
+neucodec.NeuCodecFiniteScalarQuantization xcodec2.Xcodec2FiniteScalarQuantization
+  | basis, codebook, levels: levels of the codes
+neucodec.NeuCodecISTFTHead xcodec2.Xcodec2ISTFTHead | window: window of the transform
+owlv2.Owlv2ForObjectDetection owlvit.OwlViTForObjectDetection | box_bias: bias of the boxes
+phi4_multimodal.Phi4MultimodalAudioMeanVarianceNormLayer | global_invstd, global_mean: statistics of the data
+pi0.PI0TimestepEmbeddings | sinusoid_freq: frequencies of the positions
+pp_doclayout_v4.PPDocLayoutV4GlobalPointer | eye: identity matrix
+pp_doclayout_v4.PPDocLayoutV4S2RFusion | one_minus_eye: mask of the diagonal
+qwen3_omni_moe.Qwen3OmniMoeCode2Wav | code_offset: offsets of the codebooks
+qwen4_exp.Qwen4ExpTextNGramEmbedding
+  | layer_multipliers, ngram_heads_vocab_sizes: constants of the hash; ngram_heads_offsets: offsets of the codebooks
+radio.RadioInputConditioner | norm_mean, norm_std: statistics of the data
+radio.RadioModel | summary_idxs: numbers of the summary tokens
+recurrent_gemma.RecurrentGemmaModel | normalizer: scale of the inputs
+reformer.LSHSelfAttention
+  | mask_value_float16, mask_value_float32, self_mask_value_float16, self_mask_value_float32: values of the mask
+reformer.LocalSelfAttention | mask_value_float16, mask_value_float32: values of the mask
+rt_detr_v2.RTDetrV2MultiscaleDeformableAttention | n_points_scale: scale of the sampling points
+seamless_m4t.SeamlessM4TConformerRelPositionalEmbedding speecht5.SpeechT5ScaledPositionalEncoding
+  wav2vec2_bert.Wav2Vec2BertRelPositionalEmbedding wav2vec2_conformer.Wav2Vec2ConformerRelPositionalEmbedding
+  | pe: position table
+swin2sr.Swin2SRModel | mean: statistics of the data
+swin2sr.Swin2SRSelfAttention swinv2.Swinv2SelfAttention
+  | relative_coords_table: distances between positions; relative_position_index: places in the relative position table
+tipsv2_dpt.Tipsv2DptFeaturesToDepth | bin_centers: centres of the bins
+vibevoice.VibeVoiceDiffusionHeadSinusoidalEmbedding | freq: frequencies of the positions
+videoprism.VideoPrismTextEmbeddings | position_embedding: position table; position_ids: position numbers
+zoedepth.LogBinomialSoftmax | k_idx, k_minus_1: constants of the binomial
+"""

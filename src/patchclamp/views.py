@@ -1,0 +1,140 @@
+"""Other names for neurons that parts of a layer hold: an attention's heads are rows of its projections.
+
+A view restates a projection's neuron axis as heads and what lies in a head, so the same stored numbers gain a second
+address: `attn.head[4].query[9]` beside `attn.q_proj[265]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .axes import Axis, Line, Product, Size, Sum, Term
+from .errors import AxisError
+from .frozen import replace
+from .kinds.row import View
+from .layout import fit
+from .model import AxisSize, LayerInfo, Neurons, Placed, Population, stated_sizes
+
+__all__ = ["source", "with_views"]
+
+
+def with_views(layers: Mapping[str, LayerInfo], attribute: Callable[[str, str], Any]) -> dict[str, LayerInfo]:
+    """The same layers; those whose kind has views gain their populations. `attribute` reads a path of a layer.
+
+    Where a view does not fit what the part holds the layer has none, and says so as its `problem`.
+    """
+    return {name: _viewed(layer, layers, attribute) if _views(layer) else layer for name, layer in layers.items()}
+
+
+def source(layers: Mapping[str, LayerInfo], neurons: Neurons) -> Neurons:
+    """The same neurons under the name of the layer that holds and runs them."""
+    cells = neurons.population
+    if not cells.via:
+        return neurons
+    layer = layers[cells.via]
+    main = layer.main
+    assert main is not None
+    numbers = [_number(cells, number) for number in neurons.numbers]
+    return replace(neurons, layer=layer, population=main, numbers=tuple(numbers), fixed={})
+
+
+def _views(layer: LayerInfo) -> Mapping[str, View | tuple[View, ...]]:
+    return layer.kind.views if layer.kind is not None else {}
+
+
+def _viewed(layer: LayerInfo, layers: Mapping[str, LayerInfo], attribute: Callable[[str, str], Any]) -> LayerInfo:
+    kind = layer.kind
+    assert kind is not None
+    found = dict(layer.populations)
+    try:
+        sizes = stated_sizes(kind, lambda path: attribute(layer.name, path))
+        for name, views in kind.views.items():
+            cells = _first(name, views if isinstance(views, tuple) else (views,), layer, layers, sizes)
+            if cells is not None:
+                found[name] = cells
+        _agree(layer, found)
+    except AxisError as error:
+        return replace(layer, problem=f"{kind.name}: {error.message}")
+    return replace(layer, populations=found, sizes={**layer.sizes, **sizes})
+
+
+def _first(
+    name: str, views: Sequence[View], layer: LayerInfo, layers: Mapping[str, LayerInfo], sizes: Mapping[str, Size]
+) -> Population | None:
+    """The population of the first view whose part the layer has and whose line fits it."""
+    failure: AxisError | None = None
+    for view in views:
+        part = _part(layer, view, layers)
+        if part is None or part.main is None:
+            continue
+        try:
+            return _population(name, view, part, sizes)
+        except AxisError as error:
+            failure = AxisError(f"{name} in {part.name!r} as {view.line!r}: {error.message}")
+    if failure is not None:
+        raise failure
+    return None
+
+
+def _agree(layer: LayerInfo, found: Mapping[str, Population]) -> None:
+    """Queries and outputs must have as many heads, and keys and values a number that divides it."""
+    leads = {name: math.prod(axis.size for axis in cells.lead) for name, cells in found.items() if cells.via}
+    heads = max(leads.values(), default=1)
+    for name, lead in leads.items():
+        if heads % lead or (name in ("query", "output") and lead not in (1, heads)):
+            raise AxisError(f"its {name} has {lead} heads where others have {heads}")
+
+
+def _part(layer: LayerInfo, view: View, layers: Mapping[str, LayerInfo]) -> LayerInfo | None:
+    """The part that a view is of: the first of its names that the layer has."""
+    prefix = f"{layer.name}." if layer.name else ""
+    names = (prefix + name for name in view.of.split("|"))
+    return next((layers[name] for name in names if name in layers and layers[name].main is not None), None)
+
+
+def _population(name: str, view: View, part: LayerInfo, sizes: Mapping[str, Size]) -> Population:
+    main = part.main
+    assert main is not None
+    packing = Line.parse(view.line).terms[0]
+    count = len(main) if view.side == "out" else _fan(main)
+    packed = fit(Line((packing,)), (count,), _known(packing, sizes))
+    placed = []
+    for item in main.placed:
+        line = Line(tuple(_restated(term, packing, view.side) for term in item.layout.line.terms))
+        if view.side == "out" or any(axis.name in view.neuron for term in line.terms for axis in term.axes()):
+            known = {key: size for key, size in item.layout.sizes.items() if key not in ("neuron", "in")}
+            placed.append(Placed(item.word, item.array, fit(line, item.layout.shape, {**known, **packed.sizes})))
+    axes = tuple(AxisSize(axis, packed.sizes[axis]) for axis in view.neuron)
+    return Population(name, view.noun or name, axes, (), tuple(placed), dict(view.fixed), part.name, packed, view.side)
+
+
+def _fan(main: Population) -> int:
+    return max((item.layout.sizes.get("in", 0) for item in main.placed), default=0)
+
+
+def _known(term: Term, sizes: Mapping[str, Size]) -> dict[str, Size]:
+    names = {axis.name for axis in term.axes()}
+    return {name: size for name, size in sizes.items() if name in names}
+
+
+def _restated(term: Term, packing: Term, side: str) -> Term:
+    """A term of the part's line with the packing in place of its neurons, or of its inputs for what a part reads."""
+    if isinstance(term, Axis):
+        if term.name == ("neuron" if side == "out" else "in"):
+            return packing
+        return Axis("to") if side == "in" and term.name == "neuron" else term
+    if isinstance(term, Product):
+        return Product(tuple(_restated(item, packing, side) for item in term.items))
+    if isinstance(term, Sum):
+        raise AxisError(f"a view cannot be of {term}")
+    return term
+
+
+def _number(cells: Population, number: int) -> int:
+    """Where a neuron stands among those of the part that holds it."""
+    assert cells.packed is not None
+    (index,) = cells.packed.key(cells.coords(number))
+    assert isinstance(index, int)
+    return index
