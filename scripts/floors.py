@@ -21,7 +21,7 @@ PACKAGE = "patchclamp"
 # One tuple of rows a floor, lowest first; "name/" is a folder.
 FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"errors", "frozen", "axes", "layout", "address"}),),
-    (frozenset({"arrays", "model", "kinds/", "formulas/", "parts/", "frames", "geometry", "locate", "use", "views", "attended"}),),
+    (frozenset({"arrays", "model", "kinds/", "formulas/", "parts/", "frames", "geometry", "locate", "use", "suggest", "views", "attended"}),),
     (
         frozenset(
             {
@@ -39,6 +39,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
                 "pages",
                 "read",
                 "recorded",
+                "routed",
                 "shown",
                 "stack",
                 "units",

@@ -21,7 +21,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils import logging
 
 from .entry import made
-from .inputs import find
+from .inputs import find, left_out
 from .models import NotBuilt, model_class
 from .randomise import randomise
 from .shrink import small_config
@@ -55,11 +55,13 @@ def build(model_type: str, seed: int = 0) -> Built:
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         kind = model_class(model_type, special.cls)
-        config = small_config(model_type, special.config, special.scale or int(os.environ.get("SCALE", 0)))
+        config = small_config(model_type, special.config, special.scale)
         model = _filled(kind, config).eval()
         randomise(model, torch.Generator().manual_seed(seed))
         model = model.get_submodule(special.part)
-        return Built(model_type, model, find(model, config, made(special.inputs)), special.note)
+        inputs = find(model, config, made(special.inputs))
+        note = "; ".join(part for part in (special.note, left_out(model, inputs)) if part)
+        return Built(model_type, model, inputs, note)
 
 
 def _filled(kind: type[nn.Module], config: Any) -> nn.Module:

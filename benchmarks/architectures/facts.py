@@ -8,7 +8,15 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-_VISION = ("vision_config", "image_config", "vit_config", "visual_config", "backbone_config", "encoder", "vision_model_config")
+_VISION = (
+    "vision_config",
+    "image_config",
+    "vit_config",
+    "visual_config",
+    "backbone_config",
+    "encoder",
+    "vision_model_config",
+)
 _AUDIO = ("audio_config", "encoder_config", "audio_encoder_config", "speech_config", "encoder", "semantic_model_config")
 _TEXT = ("text_config", "decoder", "llm_config", "language_config")
 
@@ -69,7 +77,11 @@ class Facts:
 
     @property
     def mel(self) -> int:
-        return int(self.audio("num_mel_bins", "n_mel_bins", "mel_bins", "input_feat_size", "input_feat_per_channel", default=80))
+        return int(
+            self.audio(
+                "num_mel_bins", "n_mel_bins", "mel_bins", "input_feat_size", "input_feat_per_channel", default=80
+            )
+        )
 
     def token(self, what: str) -> int | None:
         """The placeholder token of "image", "video" or "audio"."""

@@ -20,17 +20,41 @@ _ATTEMPTS = 24
 Inputs = dict[str, Any]
 
 # Given whenever the forward takes them, required or not.
-_ALWAYS = (
-    "input_ids pixel_values bbox decoder_input_ids input_features input_values audio_values image_grid_thw "
-    "grid_thw visual_feats visual_pos states entity_ids flattened_patches spatial_shapes pixel_position_ids image_position_ids "
-    "protein_input_ids protein_attention_mask image_sizes aspect_ratio_ids aspect_ratio_mask image_grid_hws"
-).split()
-_NEVER = frozenset("inputs_embeds decoder_inputs_embeds labels return_dict".split())
-_MISMATCH = re.compile(r"(image|video|audio|multimodal).*tokens:? *\D*(\d+).*features:? *\D*(\d+)", re.IGNORECASE | re.DOTALL)
+_ALWAYS = [
+    "input_ids",
+    "pixel_values",
+    "bbox",
+    "decoder_input_ids",
+    "input_features",
+    "input_values",
+    "audio_values",
+    "image_grid_thw",
+    "grid_thw",
+    "visual_feats",
+    "visual_pos",
+    "states",
+    "entity_ids",
+    "flattened_patches",
+    "spatial_shapes",
+    "pixel_position_ids",
+    "image_position_ids",
+    "protein_input_ids",
+    "protein_attention_mask",
+    "image_sizes",
+    "aspect_ratio_ids",
+    "aspect_ratio_mask",
+    "image_grid_hws",
+]
+_SOUND = frozenset(["input_features", "input_values", "audio_values"])
+_SIGHT = frozenset(["pixel_values", "pixel_values_videos", "flattened_patches"])
+_NEVER = frozenset(["inputs_embeds", "decoder_inputs_embeds", "labels", "return_dict"])
+_MISMATCH = re.compile(
+    r"(image|video|audio|multimodal).*tokens:? *\D*(\d+).*features:? *\D*(\d+)", re.IGNORECASE | re.DOTALL
+)
 
 
 def find(model: nn.Module, config: PretrainedConfig, override: dict[str, Any]) -> Inputs:
-    """Inputs the model runs on. The error of the first attempt is raised where no attempt runs."""
+    """Inputs the model runs on, the fullest that do. Where none do, the error of the first attempt is raised."""
     first: Exception | None = None
     facts = Facts(config)
     for inputs in islice(attempts(model, facts, override), _ATTEMPTS):
@@ -41,10 +65,19 @@ def find(model: nn.Module, config: PretrainedConfig, override: dict[str, Any]) -
     raise first or ValueError(f"no inputs are known for {', '.join(_unknown(model, facts, override))}")
 
 
+def left_out(model: nn.Module, inputs: Inputs) -> str:
+    """In words, the images and sounds that the model would take and is not given; "" where it is given all."""
+    wanted = [name for name in _wanted(model, _arguments(model.forward)) if name not in inputs]
+    lacking = [name for name in wanted if name in _SOUND or name in _SIGHT]
+    return f"run without {', '.join(lacking)}" if lacking else ""
+
+
 def _unknown(model: nn.Module, facts: Facts, override: dict[str, Any]) -> list[str]:
     taken = _arguments(model.forward)
     wanted = _wanted(model, taken)
-    return [name for name in wanted if name not in override and not list(_options(name, facts, model))] or ["this forward"]
+    return [name for name in wanted if name not in override and not list(_options(name, facts, model))] or [
+        "this forward"
+    ]
 
 
 def _fitted(model: nn.Module, facts: Facts, inputs: Inputs, again: int = 2) -> Inputs:
@@ -97,11 +130,11 @@ def _wanted(model: nn.Module, taken: dict[str, bool]) -> list[str]:
 
 def _groups(names: list[str], taken: dict[str, bool]) -> Iterator[list[str]]:
     """All arguments, then without sound, then without images, then the required ones and text."""
-    sound = {"input_features", "input_values", "audio_values"}
-    sight = {name for name in names if "pixel" in name or "image" in name or "grid" in name}
+    sound = _SOUND
+    sight = {name for name in names if name in _SIGHT or "pixel" in name or "image" in name or "grid" in name}
     seen: list[list[str]] = []
-    for left_out in (set(), sound, sight, sound | sight):
-        group = [name for name in names if name not in left_out or taken.get(name)]
+    for skipped in (set(), sound, sight, sight | sound):
+        group = [name for name in names if name not in skipped or taken.get(name)]
         if group and group not in seen:
             seen.append(group)
             yield group
@@ -296,7 +329,9 @@ def _with_types(inputs: Inputs, model: nn.Module, facts: Facts) -> Inputs:
 
 def _count(what: str, model: nn.Module, inputs: Inputs) -> int:
     """How many features the model makes: it is asked."""
-    ask = getattr(model, f"get_{what}_features", None) or getattr(getattr(model, "model", None), f"get_{what}_features", None)
+    ask = getattr(model, f"get_{what}_features", None) or getattr(
+        getattr(model, "model", None), f"get_{what}_features", None
+    )
     if ask is None:
         return 4
     taken = _arguments(ask)

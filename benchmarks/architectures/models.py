@@ -15,7 +15,7 @@ from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 
-class NotBuilt(Exception):  # noqa: N818 - a state of affairs, not a failure of the caller
+class NotBuilt(Exception):
     """Says why no model of this type can be made here."""
 
 
@@ -97,10 +97,12 @@ def _rank(kind: type[nn.Module]) -> tuple[bool, int, str]:
 
 
 def _why_none(model_type: str) -> str:
+    """The type that this is a part of; first where its owner is likeliest, in the same folder."""
     wanted = CONFIG_MAPPING[model_type]
-    owners = [name for name in CONFIG_MAPPING_NAMES if name != model_type and _holds(name, wanted)]
-    if owners:
-        return f"a part of {owners[0]}: no model of its own"
+    near = [name for name, kind in CONFIG_MAPPING_NAMES.items() if hasattr(inspect.getmodule(wanted), kind)]
+    for name in (*near, *CONFIG_MAPPING_NAMES):
+        if name != model_type and _holds(name, wanted):
+            return f"a part of {name}: no model of its own"
     return "no model class has this config"
 
 

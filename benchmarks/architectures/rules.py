@@ -19,22 +19,36 @@ _ROWS: tuple[tuple[str, str], ...] = (
         "more_layers",
     ),
     (r"depths|num_block_repeats|blocks_per_stage|stage_num_blocks|stage_numb_of_layers|n_attn_blocks", "depths"),
-    (r"(num|decoder|encoder|.*_num|swa_num|conf_num|num_.*)_key_value(_attention)?_heads|num_kv_heads|n_head_kv", "kv_heads"),
+    (
+        r"(num|decoder|encoder|.*_num|swa_num|conf_num|num_.*)_key_value(_attention)?_heads|num_kv_heads|n_head_kv",
+        "kv_heads",
+    ),
     (r"linear_num_key_heads", "few"),
     (r"mamba_(n|num)_heads|mamba_num_heads", "heads"),
     (r"mamba_(d_)?head(_dim)?", "wide_head"),
-    (r"(.*_)?num_attention_heads|(.*_)?attention_heads|num_heads|n_heads?|(.*_)num_heads|num_(cross|self)_attention_heads"
-     r"|num_(en|de)coder_attention_heads|resampler(_n)?_heads|linear_num(_value)?_heads|num_attention_heads_per_stage", "heads"),
-    (r"(.*_)?head_dim|d_kv|kv_channels|dim_head|d_head|attention_head_size|resampler_dim_head|linear_(key|value)_head_dim",
-     "head_dim"),
-    (r"moe_intermediate_size|.*shared_experts?_intermediate_size|expert_ffn_hidden_size|shared_intermediate_size", "expert_width"),
+    (
+        r"(.*_)?num_attention_heads|(.*_)?attention_heads|num_heads|n_heads?|(.*_)num_heads|num_(cross|self)_attention_heads"
+        r"|num_(en|de)coder_attention_heads|resampler(_n)?_heads|linear_num(_value)?_heads|num_attention_heads_per_stage",
+        "heads",
+    ),
+    (
+        r"(.*_)?head_dim|d_kv|kv_channels|dim_head|d_head|attention_head_size|resampler_dim_head|linear_(key|value)_head_dim",
+        "head_dim",
+    ),
+    (
+        r"moe_intermediate_size|.*shared_experts?_intermediate_size|expert_ffn_hidden_size|shared_intermediate_size",
+        "expert_width",
+    ),
     (
         r"(.*_)?intermediate_size(_mlp)?|(.*_)?ffn_dim|d_ff|dff|dim_ff|mlp_dim|n_inner|ffn_hidden_size|d_inner|(.*_)?intermediate_dim"
         r"|(.*_)?dim_feedforward|(.*_)?feedforward_dim|feed_forward_size|(.*_)?(feed_forward|mlp)_hidden_size|(.*_)?linear_units",
         "inner",
     ),
     (r"(q|kv|o)_lora_rank|.*_rank|hc_lowrank", "rank"),
-    (r"(.*_)?vocab_size(_.*)?|codebook_size|num_embeddings|n_codes|num_embeds|audio_vocab_size|num_codevectors_per_group", "vocab"),
+    (
+        r"(.*_)?vocab_size(_.*)?|codebook_size|num_embeddings|n_codes|num_embeds|audio_vocab_size|num_codevectors_per_group",
+        "vocab",
+    ),
     (
         r"(.*_)?max_position_embeddings|n_positions|n_ctx|max_seq_len|max_target_positions|(.*_)?max_text_positions|context_length"
         r"|max_(en|de)coder_position_embeddings|max_text_len(gth)?|max_speech_positions|max_num_patches|max_relative_positions",
@@ -52,7 +66,10 @@ _ROWS: tuple[tuple[str, str], ...] = (
     (r"topk_group", "one"),
     (r"num_mel_bins|n_mel_bins|input_feat_per_channel|input_feat_size|mel_dim|model_in_dim", "mel"),
     (r"num_queries|two_stage_num_proposals|num_detection_tokens|num_denoising", "queries"),
-    (r"num_query_tokens|num_latents|(.*_)?num_latents(_2d)?|resampler_n_latents|latent_query_num|num_image_tokens", "tokens"),
+    (
+        r"num_query_tokens|num_latents|(.*_)?num_latents(_2d)?|resampler_n_latents|latent_query_num|num_image_tokens",
+        "tokens",
+    ),
     (r"num_group_tokens|num_output_groups", "keep"),
     (r"(ssm_)?state_size|mamba_d_state", "state"),
     (r"chunk_size|mamba_chunk_size", "chunk"),
@@ -61,14 +78,17 @@ _ROWS: tuple[tuple[str, str], ...] = (
     (r"index_n_heads", "few"),
     (r"num_conv_pos_embeddings", "chunk"),
     (r"global_attn_indexes|fullatt_block_indexes|window_block_indices|global_attention_blocks", "last_layer"),
-    (r"deepstack_visual_indexes|.*layers?_indices|.*hidden_state_indices|extract_layers|backbone_out_indices", "layer_index"),
+    (
+        r"deepstack_visual_indexes|.*layers?_indices|.*hidden_state_indices|extract_layers|backbone_out_indices",
+        "layer_index",
+    ),
     (
         r"(.*_)?hidden_size(_global)?|(.*_)?d_model|n_embd|(.*_)?emb(ed)?_dim(s)?|(.*_)?embedding_size|(.*_)?embedding_dim|dim"
         r"|(.*_)?hidden_dim|(.*_)?hidden_sizes|conv_dim|(.*_)?proj(ection)?_dim|project_dim|(.*_)?hidden_channels|num_filters"
         r"|output_channels|codevector_dim|proj_codevector_dim|output_proj_dims|d_latents|output_dim|(.*_)?hidden_size_per_layer_input"
         r"|embed_dim_per_stage|base_channels|latent_channels|upsample_initial_channel|conv_channels|mask_feature_size"
         r"|fpn_feature_size|mask_dim|adapter_out_dim|adapter_in_dim|auxiliary_channels|classifier_proj_size|tdnn_dim|xvector_output_dim"
-        r"|query_pre_attn_scalar|adapter_input_size|encoder_width|text_encoder_width|vector_quantization_hidden_dimension|upsample_groups|vit_dim",
+        r"|query_pre_attn_scalar|projector_(input|output)_dim|vision_output_dim|adapter_input_size|encoder_width|text_encoder_width|vector_quantization_hidden_dimension|upsample_groups|vit_dim",
         "width",
     ),
 )
@@ -102,10 +122,14 @@ CEILING = {
     "patch": 8,
     "image": 32,
 }
-TOKEN = re.compile(r".*_token(_id|_index|_ids)?|.*_token_(id|index)s?|.*_(bos|eos|pad|start|end)_id|(bos|eos|pad|unk|mask)_index")
+TOKEN = re.compile(
+    r".*_token(_id|_index|_ids)?|.*_token_(id|index)s?|.*_(bos|eos|pad|start|end)_id|(bos|eos|pad|unk|mask)_index"
+)
 
 # Names of widths that only `scale` divides.
-WIDE = re.compile(r"(?!.*(kernel|num_|image|crop|window|pool|position|seq|audio_channels|stem_num)).*(channels?|dims?|width|features|units|filters|planes)")
+WIDE = re.compile(
+    r"(?!.*(kernel|num_|image|crop|window|pool|position|seq|audio_channels|stem_num)).*(channels?|dims?|width|features|units|filters|planes)"
+)
 
 
 def kind_of(name: str) -> str:

@@ -9,7 +9,7 @@ import resource
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -42,14 +42,14 @@ class Result:
         return f"{self.state:10}{self.model_type:42}{self.seconds:5.1f} s  {tail}"
 
 
-def run(types: Iterable[str], jobs: int) -> Iterator[Result]:
-    """Results as they come."""
+def run(types: Iterable[str], jobs: int, task: Callable[[str], Any] | None = None) -> Iterator[Any]:
+    """What a task finds of each type (by itself: whether it builds and runs), as they come; a Result where it fails."""
     context = multiprocessing.get_context("fork")
     todo, live = list(types)[::-1], {}
     while todo or live:
         while todo and len(live) < jobs:
             here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(there, todo[-1]))
+            process = context.Process(target=_child, args=(there, todo[-1], task or _tried))
             process.start()
             there.close()
             live[here] = (todo.pop(), process, time.monotonic())
@@ -64,7 +64,9 @@ def _received(connection: Connection, model_type: str, process: BaseProcess, sta
         result: Result = connection.recv()
     except EOFError:
         process.join()
-        result = Result(model_type, "failed", f"the process ended with code {process.exitcode}", seconds=_since(started))
+        result = Result(
+            model_type, "failed", f"the process ended with code {process.exitcode}", seconds=_since(started)
+        )
     process.join(5)
     connection.close()
     return result
@@ -84,13 +86,13 @@ def _since(started: float) -> float:
     return round(time.monotonic() - started, 2)
 
 
-def _child(connection: Connection, model_type: str) -> None:
+def _child(connection: Connection, model_type: str, task: Callable[[str], Any]) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     torch.set_num_threads(1)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-        connection.send(_tried(model_type))
+        connection.send(task(model_type))
         connection.close()
     os._exit(0)
 

@@ -14,14 +14,32 @@ from .rules import CEILING, TOKEN, WIDE, kind_of
 
 VOCABULARY = 128
 _SKIP = frozenset(
-    "transformers_version architectures output_hidden_states return_dict dtype chunk_size_feed_forward "
-    "is_encoder_decoder id2label label2id problem_type type_vocab_size".split()
+    [
+        "transformers_version",
+        "architectures",
+        "output_hidden_states",
+        "return_dict",
+        "dtype",
+        "chunk_size_feed_forward",
+        "is_encoder_decoder",
+        "id2label",
+        "label2id",
+        "problem_type",
+        "type_vocab_size",
+    ]
 )
 _SCALED = frozenset({"width", "inner", "expert_width", "head_dim", "wide_head"})
 # Lists that a config without them fills in for its full size.
 _DERIVED_LISTS = frozenset({"width", "depths", "heads", "window", "layer_index", "last_layer"})
 _LAYER_NAMES = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "depth", "layers", "encoder_layers")
-_HEAD_NAMES = ("num_attention_heads", "num_heads", "n_heads", "n_head", "encoder_attention_heads", "decoder_attention_heads")
+_HEAD_NAMES = (
+    "num_attention_heads",
+    "num_heads",
+    "n_heads",
+    "n_head",
+    "encoder_attention_heads",
+    "decoder_attention_heads",
+)
 
 
 @dataclass
@@ -150,6 +168,8 @@ def _token(value: Any, tokens: Tokens) -> Any:
 
 
 def _scalar(name: str, kind: str, value: int, large: PretrainedConfig, picked: list[int]) -> int:
+    if kind == "layers" and value == len(vars(large).get("depths") or ()):
+        return value
     if kind == "layers":
         return min(value, len(picked) if name == _layers_name(large) else 2)
     if kind == "kv_heads":
@@ -190,7 +210,11 @@ def _widths(value: list[int]) -> list[int]:
     least = min(value)
     if least <= 16:
         return value
-    return [min(128, max(16, round(v / least) * 16)) for v in value] if len(set(value)) > 1 else [min(v, 32) for v in value]
+    return (
+        [min(128, max(16, round(v / least) * 16)) for v in value]
+        if len(set(value)) > 1
+        else [min(v, 32) for v in value]
+    )
 
 
 def _first(config: PretrainedConfig, names: Sequence[str], default: Any) -> Any:
@@ -246,7 +270,11 @@ def _read(config: PretrainedConfig, name: str) -> Any:
 
 
 def _list_names(config: PretrainedConfig) -> list[str]:
-    extra = [name for name in ("layers_block_type", "layer_types") if name not in vars(config) and hasattr(type(config), name)]
+    extra = [
+        name
+        for name in ("layers_block_type", "layer_types")
+        if name not in vars(config) and hasattr(type(config), name)
+    ]
     return [*vars(config), *extra]
 
 

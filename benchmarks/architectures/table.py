@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .entry import Entry
+from .table_mixed import MIXED
 from .table_sound import SOUND
 from .table_text import TEXT
 from .table_vision import VISION
-from .table_mixed import MIXED
 
 TABLE: dict[str, Entry] = {**TEXT, **VISION, **SOUND, **MIXED}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .entry import Entry, Sub, bools, floats, ids, normal, ones
 from .table_text import COMPASS_ROPE, ERNIE_ROPE, QWEN4
-from .entry import Entry, Sub, bools, floats, ids, normal, ones, zeros
 
 _THINKER = "its thinker: the whole one has no forward"
 
@@ -19,16 +19,15 @@ MIXED: dict[str, Entry] = {
     "blip-2": Entry({"image_token_id": 120, "num_query_tokens": 8}),
     "instructblip": Entry({"image_token_id": 120, "num_query_tokens": 8}),
     "bridgetower": Entry(scale=8),
-    "encoder-decoder": Entry({"encoder": Sub("bert"), "decoder": Sub("bert", {"is_decoder": True, "add_cross_attention": True})}),
-    "vision-encoder-decoder": Entry({"encoder": Sub("vit"), "decoder": Sub("bert", {"is_decoder": True, "add_cross_attention": True})}),
-    "speech-encoder-decoder": Entry({"encoder": Sub("wav2vec2"), "decoder": Sub("bert", {"is_decoder": True, "add_cross_attention": True})}, inputs={"inputs": normal(1, 4000)}),
-    "mllama": Entry(
-        {"vision_config.max_num_tiles": 4, "vision_config.num_global_layers": 1},
-        inputs={
-            "pixel_values": normal(1, 1, 4, 3, 32, 32),
-            "aspect_ratio_ids": [[1]],
-            "aspect_ratio_mask": ones(1, 1, 4),
-        },
+    "encoder-decoder": Entry(
+        {"encoder": Sub("bert"), "decoder": Sub("bert", {"is_decoder": True, "add_cross_attention": True})}
+    ),
+    "vision-encoder-decoder": Entry(
+        {"encoder": Sub("vit"), "decoder": Sub("bert", {"is_decoder": True, "add_cross_attention": True})}
+    ),
+    "speech-encoder-decoder": Entry(
+        {"encoder": Sub("wav2vec2"), "decoder": Sub("bert", {"is_decoder": True, "add_cross_attention": True})},
+        inputs={"inputs": normal(1, 4000)},
     ),
     "layoutlmv2": Entry(missing="needs the package detectron2"),
     "chameleon": Entry({"vocabulary_map": {"<image>": 120, "IMGIMGA0Z": 121, "IMGIMGBZ": 122}}),
@@ -40,7 +39,6 @@ MIXED: dict[str, Entry] = {
         {"text_config.num_experts": 4, "text_config.top_k_experts": 2, "text_config.moe_intermediate_size": 32}
     ),
     "ernie4_5_vl_moe": Entry({"text_config.rope_parameters": ERNIE_ROPE}),
-    "gemma4_assistant": Entry({"text_config.hidden_size_per_layer_input": 0, "text_config.vocab_size_per_layer_input": 0}),
     "glm5_next": Entry({"text_config.index_kpool": 2}),
     "idefics": Entry(inputs={"pixel_values": normal(1, 1, 3, 32, 32), "image_attention_mask": ones(1, 12, 1)}),
     "instructblipvideo": Entry(
@@ -48,23 +46,26 @@ MIXED: dict[str, Entry] = {
         inputs={"pixel_values": normal(1, 4, 3, 32, 32), "qformer_input_ids": ids(1, 8)},
     ),
     "molmo2": Entry({"adapter_config.vision_feature_layer": [1, 0]}),
-    "qwen3_omni_moe": Entry({"talker_config.text_config.shared_expert_intermediate_size": 32}, part="thinker", note=_THINKER),
-    "dots3_note": Entry(
-        inputs={"pixel_values": None, "input_features": None}, note="text only"
+    "dots3_note": Entry(inputs={"pixel_values": None, "input_features": None}, note="text only"),
+    "emu3": Entry(
+        {
+            "vocabulary_map": {
+                "<image>": 120,
+                "<|visual token 000000|>": 121,
+                "<|visual token 000001|>": 122,
+                "<|extra_200|>": 119,
+            }
+        }
     ),
-    "emu3": Entry({"vocabulary_map": {"<image>": 120, "<|visual token 000000|>": 121, "<|visual token 000001|>": 122, "<|extra_200|>": 119}}),
     "grounding-dino": Entry(scale=4),
     "mm-grounding-dino": Entry(scale=4),
-    "granite4_vision": Entry({"deepstack_layer_map": [[-1, 0]], "spatial_target_layers": [0, 1]}),
     "kosmos-2": Entry(
         inputs={
             "pixel_values": normal(1, 3, 32, 32),
             "image_embeds_position_mask": [[0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0]],
         }
     ),
-    "nemotron_h_omni": Entry(inputs={"image_grid_hw": [[4, 4]], "pixel_values": normal(16, 192)}),
     "oneformer": Entry(inputs={"pixel_values": normal(1, 3, 128, 128), "task_inputs": floats(1, 77)}),
-    "paddleocr_vl": Entry(inputs={"pixel_values": None, "image_grid_thw": None}, note="text only"),
     "pi0": Entry(
         inputs={
             "action_embeds": normal(1, 4, 32),
@@ -75,5 +76,48 @@ MIXED: dict[str, Entry] = {
     ),
     "qwen4_exp": Entry({f"text_config.{name}": value for name, value in QWEN4.items()}),
     "step3p7": Entry({"text_config.sliding_window": 8}),
-    "tvp": Entry({"max_img_size": 64}),
+    "fast_vlm": Entry(missing="its vision tower needs the package timm"),
+    "gemma3n": Entry(missing="its vision tower needs the package timm"),
+    "perception_lm": Entry(missing="its vision tower needs the package timm"),
+    "pe_audio_video": Entry(missing="its vision tower needs the package timm"),
+    "pe_audio_video_encoder": Entry(missing="its vision tower needs the package timm"),
+    "pe_video": Entry(missing="its vision tower needs the package timm"),
+    "mllama": Entry(
+        {"vision_config.num_global_layers": 1, "vision_config.vision_output_dim": 96},
+        inputs={
+            "pixel_values": normal(1, 1, 4, 3, 32, 32),
+            "aspect_ratio_ids": [[1]],
+            "aspect_ratio_mask": ones(1, 1, 4),
+        },
+    ),
+    "nemotron_h_omni": Entry(
+        {"image_token_id": 120, "video_token_id": 119, "audio_token_id": 118},
+        inputs={"image_grid_hw": [[4, 4]], "pixel_values": normal(16, 192)},
+    ),
+    "paddleocr_vl": Entry(
+        {"text_config.rope_parameters": {**ERNIE_ROPE, "mrope_section": [2, 1, 1]}},
+        inputs={"pixel_values": None, "image_grid_thw": None},
+        note="text only",
+    ),
+    "qwen3_omni_moe": Entry(
+        {"talker_config.text_config.shared_expert_intermediate_size": 32, "talker_config.spatial_merge_size": 2},
+        part="thinker",
+        note=_THINKER,
+    ),
+    "tvp": Entry({"max_img_size": 64, "visual_prompt_size": 8}),
+    "gemma4_assistant": Entry(missing="all its layers reuse keys and values of another model's run"),
+    "gemma4_unified_assistant": Entry(missing="all its layers reuse keys and values of another model's run"),
+    "granite4_vision": Entry(
+        {
+            "deepstack_layer_map": [[-1, 0]],
+            "spatial_target_layers": [0, 1],
+            "downsample_rate": "1/2",
+            "text_config.hidden_size": 64,
+            "vision_config.hidden_size": 64,
+            "vision_config.num_attention_heads": 4,
+            "qformer_config.hidden_size": 64,
+            "qformer_config.encoder_hidden_size": 64,
+        }
+    ),
+    "nougat": Entry(missing="its default config names a type, donut_swin, that does not exist"),
 }

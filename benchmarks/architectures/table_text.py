@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import Entry, Sub, bools, floats, ids, normal, ones, zeros
+from .entry import Entry, Sub, ids, normal, ones, zeros
 
 COMPASS_ROPE = {"full_attention": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}}
 ERNIE_ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
@@ -37,9 +37,7 @@ TEXT: dict[str, Entry] = {
     "deepseek_ocr2_encoder": Entry(inputs={"inputs_embeds": normal(1, 12, 32), "num_patches": 6}),
     "lilt": Entry(scale=8),
     "luke": Entry(inputs={"entity_ids": ids(1, 3), "entity_position_ids": [[[1, 2, -1], [3, -1, -1], [4, 5, 6]]]}),
-    "lxmert": Entry(
-        {"visual_feat_dim": 16}, inputs={"visual_feats": normal(1, 5, 16), "visual_pos": normal(1, 5, 4)}
-    ),
+    "lxmert": Entry({"visual_feat_dim": 16}, inputs={"visual_feats": normal(1, 5, 16), "visual_pos": normal(1, 5, 4)}),
     "mamba2": Entry(_MAMBA),
     "neomme": Entry(scale=4),
     "reformer": Entry(scale=8),
@@ -68,17 +66,20 @@ TEXT: dict[str, Entry] = {
     ),
     "pix2struct_text_model": Entry({"initializer_range": 0.02}),
     "perceiver": Entry(inputs={"inputs": normal(1, 12, 32)}),
-    "qwen3_omni_moe_talker_text": Entry({"shared_expert_intermediate_size": 32}),
     "t5gemma2_encoder": Entry({"text_config.dropout_rate": 0.0, "dropout_rate": 0.0}),
     "t5gemma2_text": Entry({"dropout_rate": 0.0}),
     "blt": Entry({"num_hidden_layers": 2, "encoder_hash_byte_group_vocab": 64}),
     "blt_local_encoder": Entry(
-        inputs={"input_ids": None, "inputs_embeds": normal(1, 12, 32), "num_patches": 3, "patch_ids": ids(1, 12, below=3)}
+        inputs={
+            "input_ids": None,
+            "inputs_embeds": normal(1, 12, 32),
+            "num_patches": 3,
+            "patch_ids": ids(1, 12, below=3),
+        }
     ),
     "blt_local_decoder": Entry(
         inputs={"input_ids": None, "inputs_embeds": normal(1, 12, 32), "patch_embeds": normal(1, 3, 32)}
     ),
-    "jev": Entry(inputs={"marks": [[4, 6, 8]], "num_options": [[2]], "question_type_ids": [[0]]}),
     "qwen4_exp_text": Entry(QWEN4),
     "rag": Entry(
         {"question_encoder": Sub("dpr"), "generator": Sub("bart"), "n_docs": 2},
@@ -93,5 +94,11 @@ TEXT: dict[str, Entry] = {
     "t5gemma2_decoder": Entry({"dropout_rate": 0.0}, inputs={"encoder_hidden_states": normal(1, 12, 32)}),
     "zamba": Entry({"num_hidden_layers": 4, "layers_block_type": ["mamba", "mamba", "hybrid", "hybrid"]}),
     "zamba2": Entry({"num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]}),
-    "esmfold2": Entry(scale=8),
+    "jev": Entry(inputs={"marks": [[4, 6, 8]], "num_options": [[2, 2, 2]], "question_type_ids": [[0, 0, 0]]}),
+    "qwen3_omni_moe_talker_text": Entry(
+        {"shared_expert_intermediate_size": 32}, inputs={"input_ids": None, "inputs_embeds": normal(1, 12, 32)}
+    ),
+    "esmfold2": Entry(missing="its inputs are folded proteins with 10 arguments that this package does not make"),
+    "dots3_note_text": Entry({"q_lora_rank": 16, "kv_lora_rank": 16, "sliding_window": 8}),
+    "gemma3n_text": Entry({"intermediate_size": 64}),
 }

@@ -97,9 +97,7 @@ def _stated(model: Model) -> Iterator[tuple[str, str]]:
             yield from ((placed.array.path, "neuron") for placed in cells.placed)
 
 
-def _status(
-    layer: LayerInfo, array: Array, stated: Mapping[str, str], behind: Mapping[str, str]
-) -> tuple[str, str]:
+def _status(layer: LayerInfo, array: Array, stated: Mapping[str, str], behind: Mapping[str, str]) -> tuple[str, str]:
     said = {stated[path] for path in (array.path, *array.tied) if path in stated}
     if said:  # under one of its names a shared array may be a neuron's
         return "neuron" if "neuron" in said else "apart", ""

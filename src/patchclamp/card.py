@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .address import Address, Step
-from .errors import PatchclampError
+from .errors import KindError, PatchclampError
 from .explain import explain_head, explain_layer, explain_neuron
 from .frozen import replace
 from .locate import locate
@@ -80,7 +80,9 @@ def _axes(layer: LayerInfo) -> str:
     others = [placed.array.name for placed in found[1:]]
     more = "" if not others else f"; {', '.join(others)}" if len(others) < 4 else f"; {len(others)} more arrays"
     tied = " (tied)" if any(array.tied for array in layer.arrays) else ""
-    return f"{found[0].array.name}: {', '.join(words)}{more}{tied}"
+    first = found[0].array
+    codes = f" ({first.dtype})" if first.note.startswith("stored as") else ""
+    return f"{first.name}{codes}: {', '.join(words)}{more}{tied}"
 
 
 def _sizes(cells: Population) -> str:
@@ -179,9 +181,17 @@ def _norm_row(model: Model, neurons: Neurons, number: int) -> tuple[object, ...]
 
 def _norm(array: Held) -> object:
     try:
-        return math.sqrt(sum(abs(value) ** 2 for value in _flat(array.read().tolist())))
+        return math.sqrt(sum(abs(value) ** 2 for value in _flat(_list(array.read()))))
     except PatchclampError as error:
         return f"cannot be read: {error.message}"
+
+
+def _list(values: Any) -> Any:
+    """The numbers as nested lists. Raises KindError for an array that has a shape and no numbers."""
+    try:
+        return values.tolist()
+    except NotImplementedError as error:
+        raise KindError(f"it has a shape {tuple(values.shape)} but no numbers: load the weights first") from error
 
 
 def _flat(values: Any) -> Iterator[Any]:
@@ -195,9 +205,9 @@ def _flat(values: Any) -> Iterator[Any]:
 def _brief(array: Held) -> object:
     """A number, or the first few of a vector with its size and range."""
     if not array.shape:
-        return array.read().tolist()
+        return _list(array.read())
     large = array.size > MOST
-    values = (array.first(FIRST) if large else array.read()).tolist()
+    values = _list(array.first(FIRST) if large else array.read())
     shown = ", ".join(f"{value:.6g}" for value in values[:FIRST])
     if array.size <= FIRST:
         return f"[{shown}]"
@@ -214,8 +224,8 @@ def _picture(array: Held) -> Part:
         return Text(f"{array.word} ({size}) {why}")
     axes = f"{array.word} ({', '.join(array.axes)})"
     if len(array.shape) == 2:
-        return Grids(axes, (Grid(array.read().tolist()),), 1)
-    slices = list(_slices(array.first(MAX_GRIDS).tolist(), len(array.shape), ""))
+        return Grids(axes, (Grid(_list(array.read())),), 1)
+    slices = list(_slices(_list(array.first(MAX_GRIDS)), len(array.shape), ""))
     return Grids(axes, tuple(Grid(grid, title) for title, grid in slices[:MAX_GRIDS]), math.prod(array.shape[:-2]))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from .axes import Key
 from .capture import Seen, place
 from .errors import KindError
-from .formulas import FORMULAS, Case, Floats, Formula, Precision
+from .formulas import FORMULAS, QUANTISED, Case, Floats, Formula, Precision
 from .frames import positions
 from .layout import Layout
 from .model import Neurons, Placed, Runner
@@ -39,7 +39,6 @@ class Compared:
     case: Case | None = None
     reason: str = ""
     note: str = ""
-    reason: str = ""
 
 
 def formula_of(neurons: Neurons) -> Formula:
@@ -48,9 +47,10 @@ def formula_of(neurons: Neurons) -> Formula:
     assert kind is not None
     formula = FORMULAS.get(kind.formula or kind.family) if not callable(kind.formula) else kind.formula
     if formula is None:
+        known = [name for name in FORMULAS if name not in QUANTISED]
         raise KindError(
             f"{kind.name} has no formula, so its output cannot be recomputed",
-            f'register it with one, as in formula="linear" (there are {", ".join(FORMULAS)}) or a function of a Case',
+            f'register it with one, as in formula="linear" (there are {", ".join(known)}) or a function of a Case',
         )
     return formula
 

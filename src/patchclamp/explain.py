@@ -9,6 +9,7 @@ from .arrays import Array
 from .kinds.row import Kind
 from .model import LayerInfo, Neurons, Placed, Population, plural
 from .read import fan_ins, means
+from .suggest import registration
 
 __all__ = ["axis_words", "explain_head", "explain_layer", "explain_neuron"]
 
@@ -71,11 +72,7 @@ def explain_layer(layer: LayerInfo) -> str:
             words = " x ".join(axis_words(layer, cells, placed))
             line = f"{placed.array.name} {placed.array.shape}: {placed.layout.line}"
             lines.append(f"  {line}  =  {words or '1 number'}{_kept(placed.array)}")
-    lines += [
-        f"  {array.name} {array.shape}: belongs to no neuron; {layer.kind.apart[array.name]}"
-        for array in layer.arrays
-        if array.name in layer.kind.apart
-    ]
+    lines += _apart(layer)
     gates = next((facet.labels for facet in layer.main.facets if facet.labels), ())
     if len(gates) > 1:
         lines.append(f"  gates in the order they are stored: {', '.join(gates)}")
@@ -84,6 +81,12 @@ def explain_layer(layer: LayerInfo) -> str:
             "  two biases for each gate: bias_ih with what enters, bias_hh with the hidden state; both are added"
         )
     return "\n".join(lines)
+
+
+def _apart(layer: LayerInfo) -> list[str]:
+    """A line for each array that belongs to no neuron."""
+    said = layer.kind.apart if layer.kind is not None else {}
+    return [f"  {a.name} {a.shape}: belongs to no neuron; {said[a.name]}" for a in layer.arrays if a.name in said]
 
 
 def _kept(array: Array) -> str:
@@ -132,12 +135,12 @@ def explain_head(layer: LayerInfo, number: int) -> str:
 
 def _explain_unknown(layer: LayerInfo, name: str) -> str:
     if layer.known != "unknown":
-        return f"{name} ({layer.class_name}): holds no neurons of its own"
+        return "\n".join((f"{name} ({layer.class_name}): holds no neurons of its own", *_apart(layer)))
     lines = [
         f"{name} ({layer.class_name}, unknown): no kind describes it" + (f"; {layer.problem}" if layer.problem else "")
     ]
     lines += [f"  {array.name} {array.shape}" for array in layer.arrays]
-    lines.append(f'  describe it once: patchclamp.register("{layer.class_name}", {layer.arrays[0].name}="neuron in")')
+    lines.append(f"  describe it once: {registration(layer)}")
     return "\n".join(lines)
 
 
@@ -234,19 +237,28 @@ def _holdings(neurons: Neurons, number: int) -> str:
         shape = [
             len(range(*k.indices(n))) for k, n in zip(key, placed.layout.shape, strict=True) if isinstance(k, slice)
         ]
-        found.append(_holding(word, shape))
+        found.append(_holding(word, shape, _said(neurons, placed)))
     if not found:
         return "no weights of its own"
     return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
 
 
-def _holding(word: str, shape: Sequence[int]) -> str:
+def _said(neurons: Neurons, placed: Placed) -> tuple[str, str]:
+    """Whether an array holds weights or biases, if its name or its axes say so, and which of its halves are meant."""
+    plain = next((plain for plain in ("weight", "bias") if means(plain, placed.word)), "")
+    if not plain and "in" in placed.layout.sizes:
+        plain = "weight"
+    free = (facet for facet in neurons.population.facets if facet.name == "half" and facet.name not in neurons.fixed)
+    return plain, next((", ".join(facet.labels) for facet in free), placed.word)
+
+
+def _holding(word: str, shape: Sequence[int], said: tuple[str, str]) -> str:
     count = math.prod(shape)
     size = " x ".join(map(str, shape)) or "1"
-    plain = next((plain for plain in ("weight", "bias") if means(plain, word)), "")
+    plain, which = said
     if plain:
         many = plain if count == 1 else {"weight": "weights", "bias": "biases"}[plain]
-        return f"{size} {many}" + (f" ({word})" if word != plain else "")
+        return f"{size} {many}" + (f" ({which})" if word != plain else "")
     return f"{size} {word}"
 
 

@@ -8,7 +8,7 @@ from .axes import Line, Rest, Size, Term
 from .errors import AxisError, KindError
 from .kinds.row import Kind
 from .layout import Layout, fit
-from .model import LayerInfo, Population
+from .model import LayerInfo, Population, plural
 
 __all__ = ["frame_called", "frame_in", "frame_out", "positions"]
 
@@ -16,7 +16,17 @@ __all__ = ["frame_called", "frame_in", "frame_out", "positions"]
 def frame_out(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> Layout:
     """The layout of an output of `shape`: `batch` where there is one, `step` for time, `at0`, `at1` on the map."""
     kind = _kind(layer)
-    return _frame(kind, _line(kind, layer, cells, kind.output), layer, shape, _sizes(layer, cells))
+    if not kind.output:
+        raise KindError(
+            f"what {layer.name!r} ({kind.title}) returns is not what its {plural(cells.noun)} give",
+            "its arrays can be read and edited; record the layer whole: net[...].record(x)",
+        )
+    layout = _frame(kind, _line(kind, layer, cells, kind.output), layer, shape, _sizes(layer, cells))
+    for axis in cells.axes:
+        if layout.sizes.get(axis.name, axis.size) != axis.size:
+            has = f"{layout.sizes[axis.name]} on axis {axis.name!r} of {layout.line}"
+            raise KindError(f"{layer.name!r} ({kind.title}) gave an array of shape {shape}: {has}, not {axis.size}")
+    return layout
 
 
 def frame_in(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> Layout:

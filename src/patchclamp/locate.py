@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from .address import Address, Item, Step
 from .errors import AddressError, KindError, nearest
 from .model import AxisSize, LayerInfo, Model, Neurons, Population, out_of_range
+from .suggest import registration
 
 __all__ = ["address_of", "find", "locate", "pick"]
 
@@ -248,9 +249,10 @@ def _no_neurons(layer: LayerInfo) -> Exception:
         return KindError(
             f"layer {_shown(layer)} is of unknown kind {layer.class_name}, with {arrays or 'no arrays'}"
             + (f" ({layer.problem})" if layer.problem else ""),
-            f'describe it once: patchclamp.register("{layer.class_name}", weight="neuron in", bias="neuron")',
+            f"describe it once: {registration(layer)}",
         )
     return KindError(
-        f"layer {_shown(layer)} ({layer.class_name}) holds no neurons of its own",
+        f"layer {_shown(layer)} ({layer.class_name}) holds no neurons of its own"
+        + (f": {layer.problem}" if layer.problem else ""),
         "its output can be recorded: net[...].record(x)",
     )

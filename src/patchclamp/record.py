@@ -12,10 +12,11 @@ from .gates import record_units
 from .heads import Slots, slots
 from .model import LayerInfo, Model, Neurons, Runner
 from .recorded import PARTS, Call, Record
+from .routed import record_routed
 from .use import Use
 from .views import source
 
-__all__ = ["PARTS", "Call", "Record", "record"]
+__all__ = ["PARTS", "Call", "Record", "Several", "record"]
 
 Target: TypeAlias = LayerInfo | Neurons
 
@@ -60,7 +61,7 @@ def _capture(model: Model, target: Target, keep: frozenset[str]) -> Capture | Sl
 
 
 @dataclass
-class _Several:
+class Several:
     """A probe that hands what it meets to several captures on the same layer."""
 
     captures: list[Capture | Slots]
@@ -88,9 +89,9 @@ class _Several:
 
 
 def _run_grouped(model: Model, captures: Mapping[str, Capture | Slots], x: Any) -> None:
-    by_layer: dict[str, _Several] = {}
+    by_layer: dict[str, Several] = {}
     for capture in captures.values():
-        by_layer.setdefault(capture.layer.name, _Several([])).captures.append(capture)
+        by_layer.setdefault(capture.layer.name, Several([])).captures.append(capture)
     run(model, by_layer, x)
 
 
@@ -101,7 +102,8 @@ def _record(runner: Runner, text: str, target: Target, capture: Capture | Slots,
     if isinstance(target, LayerInfo):
         return Record(text, tuple(_whole(seen, wanted) for seen in capture.calls))
     if capture.hidden:
-        return Record(text, tuple(record_units(runner, target, seen, wanted) for seen in capture.calls))
+        again = record_routed if target.layer.kind and target.layer.kind.family == "experts" else record_units
+        return Record(text, tuple(again(runner, target, seen, wanted) for seen in capture.calls))
     return Record(text, tuple(_call(target, seen, wanted) for seen in capture.calls))
 
 

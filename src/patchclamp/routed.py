@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .capture import Seen, bounded
 from .compare import Compared, precision
@@ -27,6 +28,9 @@ __all__ = ["compare_routed", "record_routed", "unsent"]
 MADE = "recomputed from the recorded tokens and routing; the layer's whole output agrees (NaN: not sent to the expert)"
 AGREE = 8.0
 """How many standard deviations of rounding the layer's output may be off, as in `verify`."""
+
+MANY = 8
+"""More experts than this are counted in an error, not listed."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,9 @@ def _entered(runner: Runner, layer: LayerInfo, seen: Seen) -> tuple[Floats, _Rou
     if layer.config.get("blocks"):
         # Each expert has its own block of tokens, scaled by the router before: zero if they are not for it.
         count = _count(layer.populations["down"])
-        experts = np.repeat(np.arange(count), len(x) // count)
-        experts[~x.any(axis=1)] = count
-        return x, _Routing(experts[:, None], np.ones((len(x), 1)))
+        blocks = np.repeat(np.arange(count), len(x) // count)
+        blocks[~np.any(x, axis=1)] = count
+        return x, _Routing(blocks[:, None], np.ones((len(x), 1)))
     if len(given) < 3:
         raise KindError(f"{layer.name!r} was not told where its tokens go", "give it tokens, experts and weights")
     experts = np.asarray(given[1], dtype=np.intp).reshape(len(x), -1)
@@ -95,7 +99,7 @@ def _rerun(runner: Runner, layer: LayerInfo, seen: Seen, wanted: Iterable[int]) 
     stored = Neurons(layer, cells, range(len(cells)))
     precise = precision(runner, stored, seen)
     wanted = [expert for expert in dict.fromkeys(wanted) if expert < count]
-    met = np.isin(routing.experts, wanted).any(axis=1)
+    met: NDArray[np.bool_] = np.any(np.isin(routing.experts, wanted), axis=1)
     total, traces = Sum(len(x), output.shape[1], precise), {}
     curves = _curves(runner, layer)
     for expert in np.unique(routing.experts[met]):
@@ -178,7 +182,8 @@ def compare_routed(runner: Runner, neurons: Neurons, seen: Seen) -> list[Compare
     again = _rerun(runner, neurons.layer, seen, groups)
     names = () if neurons.position else ("token",)
     idle = [expert for expert in groups if expert not in again.traces]
-    note = f"expert{'s' if len(idle) > 1 else ''} {', '.join(map(str, idle))} had no token" if idle else ""
+    many = f"{len(idle)} of {len(groups)} experts" if len(idle) > MANY else f"expert {', '.join(map(str, idle))}"
+    note = f"{many} had no token" if idle else ""
     found = []
     for expert, numbers in groups.items():
         if expert not in again.traces:
@@ -217,12 +222,14 @@ def unsent(runner: Runner, neurons: Neurons, calls: Sequence[Seen]) -> RunError:
         sent.update(int(expert) for expert in np.unique(_entered(runner, neurons.layer, seen)[1].experts))
     count = _count(neurons.layer.populations["down"])
     which = sorted(_experts(neurons))
-    shown = f"expert{'s' if len(which) > 1 else ''} {', '.join(map(str, which))}"
+    named = f"expert{'s' if len(which) > 1 else ''} {', '.join(map(str, which))}"
+    shown = named if len(which) <= MANY else f"any of {len(which)} experts"
     what = f"token {neurons.position[0]}" if neurons.position and set(which) & sent else "no token of this input"
     verb = "is not" if what.startswith("token") else "is"
+    reached = [str(expert) for expert in sorted(sent) if expert < count]
     return RunError(
         f"{what} {verb} sent to {shown} of {neurons.layer.name!r}, so there is nothing to compare",
-        f"experts that are sent tokens here: {', '.join(str(expert) for expert in sorted(sent) if expert < count)}",
+        f"experts that are sent tokens here: {', '.join(reached) or 'none'}",
     )
 
 
@@ -276,7 +283,7 @@ class _View:
         off = abs(again.output - again.again) > AGREE * again.error + again.precise.result * abs(again.again)
         if off.any() and not np.allclose(again.output[off], again.again[off], rtol=0, atol=4 * again.precise.least):
             raise RunError(
-                f"{self.neurons.layer.name!r} gave something else than its arrays do, so its hidden neurons are not known",
+                f"{self.neurons.layer.name!r} gave something else than its arrays do, so its neurons are unknown",
                 "verify shows how far it is off; a hook or a patched forward can do that",
             )
 
@@ -285,7 +292,9 @@ class _View:
         full = np.full((len(self.again.x), *values.shape[1:]), np.nan)
         if expert in self.again.traces:
             full[self.again.traces[expert].tokens] = values
-        return full[bounded(self.neurons.layer, (len(full),), self.neurons.position)[0]] if self.neurons.position else full
+        return (
+            full[bounded(self.neurons.layer, (len(full),), self.neurons.position)[0]] if self.neurons.position else full
+        )
 
     def _each(self, pick: Any) -> Floats:
         """One row a neuron: what `pick` takes of the trace of its expert, for its number there."""
@@ -332,9 +341,7 @@ class _View:
             x = self.again.x
             return (x[_token(self.neurons, self.again)] if self.neurons.position else x), (*token, "in")
         width = _halves(self.neurons.layer.populations[""])[0].size
-        read = {
-            expert: self._spread(expert, trace.hidden) for expert, trace in self.again.traces.items()
-        }
+        read = {expert: self._spread(expert, trace.hidden) for expert, trace in self.again.traces.items()}
         none = self._spread(-1, np.zeros((0, width)))
         each = [read.get(expert, none) for expert in _experts(self.neurons)]
         if len(each) == 1:

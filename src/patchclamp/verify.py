@@ -17,6 +17,7 @@ from .formulas.terms import TERMS
 from .heads import compare_heads
 from .locate import address_of
 from .model import Model, Neurons
+from .routed import compare_routed, unsent
 from .units import compare_units
 
 __all__ = ["FACTOR", "Check", "verify", "verify_heads"]
@@ -37,6 +38,8 @@ def verify(model: Model, neurons: Neurons, calls: Sequence[Seen]) -> Check:
     Raises KindError for a kind that has no formula, RunError where nothing was recorded to compare with.
     """
     checks = [_check(model, neurons, seen, compared) for seen in calls for compared in _compare(model, neurons, seen)]
+    if not checks and calls and neurons.layer.kind is not None and neurons.layer.kind.family == "experts":
+        raise unsent(model.runner, neurons, calls)
     return _worst(neurons, checks)
 
 
@@ -65,6 +68,8 @@ def _compare(model: Model, neurons: Neurons, seen: Seen) -> list[Compared]:
     assert neurons.layer.kind is not None and model.runner is not None
     if neurons.layer.kind.family == "recurrent":
         return compare_units(model.runner, neurons, seen)
+    if neurons.layer.kind.family == "experts":
+        return compare_routed(model.runner, neurons, seen)
     return [compare(model.runner, neurons, seen)]
 
 
@@ -118,7 +123,8 @@ def _check(model: Model, neurons: Neurons, seen: Seen, compared: Compared) -> Ch
         difference=difference,
         ulp=_ulp(recorded, difference, precise),
         tolerance=float(verdict.tolerance[spot]),
-        reason=compared.reason or _reason(neurons, float(verdict.tolerance[spot]), precise),
+        reason=(compared.reason or _reason(neurons, float(verdict.tolerance[spot]), precise))
+        + (f"; {compared.note}" if compared.note else ""),
         cause="" if good.all() else _cause(neurons, seen),
         failed=tuple(_name(model, neurons, n) for n, row in zip(compared.numbers, good, strict=True) if not row.all()),
         weights=weights,

@@ -1,6 +1,6 @@
 """What each of two processes checks on weights that are spread over them; prints what failed as JSON.
 
-    python sharded_ranks.py RANK PORT
+python sharded_ranks.py RANK PORT
 """
 
 from __future__ import annotations

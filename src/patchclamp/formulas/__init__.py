@@ -10,10 +10,9 @@ from .linear import bilinear, grouped_linear, linear
 from .norm import batch_norm, group_norm, instance_norm, layer_norm, prelu, rms_norm
 from .quantised import QUANTISED
 from .scale import cumulative_norm, response_norm, scale, snake, xielu
-from .quantised import QUANTISED
 from .table import embedding, embedding_bag
 
-__all__ = ["FORMULAS", "Answer", "Case", "Floats", "Formula", "Precision", "rounding"]
+__all__ = ["FORMULAS", "QUANTISED", "Answer", "Case", "Floats", "Formula", "Precision", "rounding"]
 
 Formula = Callable[[Case], Answer]
 

@@ -24,7 +24,7 @@ class Precision:
     product  of what is multiplied, where that is rounded first (TF32, autocast), else 0
     least    the spacing of the smallest numbers of the type that leaves the layer (its subnormal ones)
     reason   in words
-    steps    how many steps what enters each weighted sum is rounded to, from its smallest to its largest number; 0: none
+    steps    to how many steps what enters a weighted sum is rounded, from its smallest to its largest number; 0: none
     """
 
     result: float

@@ -57,5 +57,7 @@ def curve(name: str, x: Floats) -> Curve:
     """A nonlinearity at x. Raises KindError for one that is not known."""
     found = _CURVES.get(name)
     if found is None:
-        raise KindError(f"the nonlinearity {name!r} is not known, so its output cannot be recomputed", nearest(name, _CURVES))
+        raise KindError(
+            f"the nonlinearity {name!r} is not known, so its output cannot be recomputed", nearest(name, _CURVES)
+        )
     return found(x)

@@ -34,7 +34,6 @@ def bilinear(case: Case) -> Answer:
     return Answer(answer.values, answer.error, answer.bound + 2 * case.precision.result * magnitude)
 
 
-
 def grouped_linear(case: Case) -> Answer:
     """Each group of neurons reads a part of the input of its own: values (neuron, *at)."""
     weight, x, groups = case.arrays["weight"], case.floats(), case.config["groups"]

@@ -50,7 +50,7 @@ def group_norm(case: Case) -> Answer:
     x, groups = case.floats(), case.config["groups"]
     mask = case.inputs.get(case.config.get("mask", ""))
     if mask is not None:
-        return _masked(case, x, groups, np.broadcast_to(np.asarray(mask, dtype=bool), x.shape))
+        return _masked(case, x, groups, np.broadcast_to(np.asarray(mask, dtype=np.float64), x.shape))
     split = x.reshape(x.shape[0], groups, -1)
     mean, var, count = _statistics(split, (2,))
     return _after(case, _normal(case, x, (_per_group(mean, x), _per_group(var, x), count)))
@@ -64,10 +64,12 @@ def _per_group(part: Floats, x: Floats) -> Floats:
 
 def _masked(case: Case, x: Floats, groups: int, mask: Floats) -> Answer:
     """The mean and the variance of the places that a mask keeps; the others become zero."""
-    split = np.ma.masked_array(x, ~mask).reshape(x.shape[0], groups, -1)  # type: ignore[no-untyped-call]
-    mean, var = (np.ma.filled(part, 0.0) for part in (split.mean(2, keepdims=True), split.var(2, keepdims=True)))
+    split, kept = (part.reshape(x.shape[0], groups, -1) for part in (x, mask))
+    count = kept.sum(axis=2, keepdims=True)
+    mean = (split * kept).sum(axis=2, keepdims=True) / count
+    var = ((split - mean) ** 2 * kept).sum(axis=2, keepdims=True) / count
     answer = _normal(case, x, (_per_group(mean, x), _per_group(var, x), split.shape[2]))
-    kept = case.pick(mask.astype(np.float64))
+    kept = case.pick(mask)
     return Answer(answer.values * kept, answer.error, answer.bound)
 
 

@@ -98,7 +98,8 @@ class _Arithmetic:
         return _Noisy(1 - a.value, a.var + (self.u * (1 - a.value)) ** 2)
 
     def sigmoid(self, a: _Noisy) -> _Noisy:
-        value = 0.5 * (1 + np.tanh(0.5 * a.value))
+        # 1 / (1 + e^-a) without cancellation: a gate that is shut is small, not zero.
+        value = np.exp(-np.logaddexp(0.0, -a.value))
         return _Noisy(value, (value * (1 - value)) ** 2 * a.var + (2 * self.u * value) ** 2)
 
     def tanh(self, a: _Noisy) -> _Noisy:
@@ -160,7 +161,8 @@ def unroll(weights: Weights, x: _Noisy, state: tuple[Floats, Floats], lengths: I
     for t in range(x.value.shape[1]):
         seen, entering = _Noisy(x.value[:, t], x.var[:, t]), _Noisy(rounded_x.value[:, t], rounded_x.var[:, t])
         side_x = arithmetic.affine(weights["weight_ih"], weights.get("bias_ih", none), entering)
-        side_h = arithmetic.affine(weights["weight_hh"], weights.get("bias_hh", none), arithmetic.entering(h, t < lengths))
+        before = arithmetic.entering(h, t < lengths)
+        side_h = arithmetic.affine(weights["weight_hh"], weights.get("bias_hh", none), before)
         pre, gates, unit, cell = _step(side_x, side_h, h, c, arithmetic)
         given = _projected(weights, unit, arithmetic)
         values = (pre, gates, unit.value, given.value, cell.value, np.sqrt(given.var), np.sqrt(cell.var))

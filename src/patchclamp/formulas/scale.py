@@ -1,4 +1,4 @@
-"""Layers that weigh each channel by itself: a scale and a shift, learned activations, responses and running statistics."""
+"""Layers that weigh each channel by itself: scales, learned activations, responses, and statistics that run on."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def response_norm(case: Case) -> Answer:
     values = product + spread(shift(case), seen) + seen
     count = float(np.prod(x.shape[1:-1], dtype=np.float64))
     error = case.precision.sum * ((np.sqrt(count) + np.sqrt(x.shape[-1]) + 4) * abs(product) + abs(seen))
-    return Answer(values, error, case.precision.result * (abs(product) + abs(seen)))
+    return Answer(values, error, case.precision.result * (2 * abs(product) + abs(values - seen)))
 
 
 def cumulative_norm(case: Case) -> Answer:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .case import Answer, Case, Floats, Ints, rounding, spread
+from .linear import linear
 
 __all__ = ["embedding", "embedding_bag"]
 
@@ -19,6 +20,8 @@ def embedding(case: Case) -> Answer:
 
     The token `special` has a vector of its own.
     """
+    if np.issubdtype(np.asarray(case.x).dtype, np.floating):  # a share of every token instead of one of them
+        return linear(case)
     tokens = np.asarray(case.x, dtype=np.intp)
     weight, doubt = _bounded(case)
     factor = float(case.config.get("factor", 1.0))

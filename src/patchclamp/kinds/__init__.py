@@ -12,7 +12,7 @@ from typing import Any
 from ..axes import Line
 from ..errors import AxisError, KindError, nearest
 from ..frozen import replace
-from . import activation, attention, conv, embedding, experts, library, linear, norm, quantised, recurrent
+from . import activation, attention, conv, embedding, experts, holder, library, linear, norm, quantised, recurrent
 from .named import PACKAGE, Table, indexed
 from .row import Kind, Part, Place
 
@@ -21,6 +21,7 @@ __all__ = ["CATALOGUE", "Kind", "Part", "Place", "find", "forget", "register", "
 CATALOGUE: dict[str, Kind] = {
     row.name: row for family in (attention, linear, conv, norm, embedding, activation, recurrent) for row in family.ROWS
 }
+_HOLDERS = {row.name: row for row in holder.ROWS}
 TABLES: tuple[Table, ...] = (attention.TABLE, experts.TABLE)
 """The rows of the transformers package, class by class; made into an index when one of them is first looked for."""
 _registered: dict[str, Kind] = {}
@@ -37,7 +38,7 @@ def class_name(cls: type) -> str:
 def find(names: Iterable[str]) -> Kind | None:
     """The row of the first name that has one; `names` are a class and its bases, nearest first."""
     for name in names:
-        row = _registered.get(name) or CATALOGUE.get(name) or _named(name)
+        row = _registered.get(name) or CATALOGUE.get(name) or _HOLDERS.get(name) or _named(name)
         if row is not None:
             return row
     return None
@@ -45,7 +46,7 @@ def find(names: Iterable[str]) -> Kind | None:
 
 @cache
 def _index() -> Mapping[str, Kind]:
-    return {**indexed((*TABLES, *library.tables_of())), **quantised.rows()}
+    return {**indexed((*TABLES, *library.TABLES)), **quantised.rows()}
 
 
 @cache
@@ -148,7 +149,7 @@ def _formula(given: Any, usual: str) -> tuple[str, Callable[[Any], Any] | None]:
         return usual, given
     if not isinstance(given, str):
         raise KindError(f"formula takes a name or a function, not {given!r}", 'as in formula="linear"')
-    families = {row.family for row in CATALOGUE.values()}
+    families = {row.family for row in (*CATALOGUE.values(), *_index().values())} - {""}
     if given and given not in families:
         raise KindError(f"no formula is called {given!r}", nearest(given, sorted(families)))
     return given, None

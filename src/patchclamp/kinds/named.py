@@ -7,7 +7,7 @@ than its folder it is named too: `blip.blip_text.BlipTextSelfAttention`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..frozen import replace
 from .row import Kind
@@ -31,13 +31,15 @@ def indexed(tables: Iterable[Table]) -> dict[str, Kind]:
     return found
 
 
-_MAPPINGS = ("sizes", "config", "facts", "apart", "others", "views")
+_MAPPINGS = ("arrays", "sizes", "config", "facts", "apart", "others", "views")
 
 
 def _joined(first: Kind, second: Kind) -> Kind:
-    """Two rows of one class as one; one of them describes its main population."""
-    main, other = (first, second) if first.arrays else (second, first)
-    return replace(main, **{word: {**getattr(other, word), **getattr(main, word)} for word in _MAPPINGS})
+    """Two rows of one class as one: the formula is that of the first that has one, and so are the neurons."""
+    base = first if first.family or not second.family else second
+    main = first if first.arrays else second
+    both: dict[str, Any] = {word: {**getattr(second, word), **getattr(first, word)} for word in _MAPPINGS}
+    return replace(base, **both, neuron=main.neuron, input=main.input, output=main.output, role=main.role)
 
 
 def _path(short: str) -> str:

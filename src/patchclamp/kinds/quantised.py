@@ -20,16 +20,18 @@ _STEPS = {"q_scale": "neuron", "q_zero_point": "neuron"}
 _SHARED = {"q_scale_shared": "the step of every weight", "q_zero_point_shared": "the code that is zero"}
 _OUTPUT = {"scale": "scale", "zero_point": "zero_point"}
 _OUT = {"scale": "the step of what leaves", "zero_point": "the code of what leaves that is zero"}
-_ROUNDS = {"weight_scale": "the steps", "weight_zero_point": "the codes that are zero", "weight_axis": "the axis they lie on"}
+_ROUNDS = {
+    "weight_scale": "the steps",
+    "weight_zero_point": "the codes that are zero",
+    "weight_axis": "the axis they lie on",
+}
 _LINEAR = linear.ROWS[0]
 _BASES = {row.title: row for family in (linear, conv, norm, embedding, recurrent) for row in family.ROWS}
 
 
 def _dynamic(base: Kind, name: str, formula: str) -> Kind:
     steps = _STEPS if base is _LINEAR or "ConvTranspose" in name else dict.fromkeys(_STEPS, "(group neuron)")
-    return replace(
-        base, name=f"{_AO}.{name}", arrays={**base.arrays, **steps}, apart=_SHARED, formula=formula, op=""
-    )
+    return replace(base, name=f"{_AO}.{name}", arrays={**base.arrays, **steps}, apart=_SHARED, formula=formula, op="")
 
 
 def _static(base: Kind, name: str, formula: str) -> Kind:

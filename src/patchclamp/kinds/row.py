@@ -84,7 +84,7 @@ class Kind:
     op        the functional call that a subclass with a forward of its own makes with these arrays
     called    whether its neurons are what functional calls with its arrays give (`F.linear(x, self.weight)` in its own
               forward), and not what the layer returns; `input` and `output` are then of the call
-    role      "neuron" (weighs its inputs), "norm", "activation" or "embedding"
+    role      "neuron" (weighs its inputs), "norm", "activation", "embedding", or "held" (arrays on the way of a layer)
     rank      how many `*at` axes a batched output has; one fewer axis then means "no batch". 0: always batched
     lone      the output line where the population has one neuron that serves every channel
     formats   value of the config word `format` -> the line of what enters and leaves instead ("channels_first")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..address import Address
+from ..address import Address, Step
 from ..capture import Capture, run
 from ..compare import arrays_in
 from ..errors import EditError
 from ..locate import locate
 from ..model import LayerInfo
 from ..network import Network, open
+from ..neuron import Selection
 from ..verify import verify
+from ..views import source
 from .footprint import Footprint
 
 __all__ = ["KindFailure", "KindReport", "check_kind"]
@@ -73,22 +75,34 @@ def check_kind(module: Any, x: Any, layer: str = "") -> KindReport:
     if not net.accounting().complete:
         unknown = ", ".join(entry.path for entry in net.accounting().unknown)
         raise KindFailure(f"parameters that no kind accounts for: {unknown}")
-    numbers = _numbers(len(net[layer]))
-    compared, excess = _recomputed(net, layer, numbers, x)
-    _alone(net, layer, numbers, x)
-    noticed, edited = _edited(net, info, numbers, x)
+    compared = excess = 0.0
+    noticed = edited = 0
+    for held in _populations(net, info):
+        numbers = _numbers(len(held))
+        each, worst = _recomputed(held, numbers, x)
+        compared, excess = compared + each, max(excess, worst)
+        _alone(net, held, numbers, x)
+        seen, done = _edited(net, info, held, numbers, x)
+        noticed, edited = noticed + seen, edited + done
     if Footprint.of(module) != before:
         raise KindFailure(f"something was left behind in {layer!r}")
     assert info.kind is not None
-    return KindReport(info.kind.name, len(net[layer]), compared, excess, noticed, edited)
+    return KindReport(info.kind.name, len(net[layer]), int(compared), excess, noticed, edited)
+
+
+def _populations(net: Network, info: LayerInfo) -> Iterator[Selection]:
+    """Every population of a layer, whole: the main one, its gates' projections, the parts of an attention."""
+    for name, cells in info.populations.items():
+        if len(cells):
+            steps = (Step(name),) if name else ()
+            yield Selection(net.model, locate(info, Address(info.name, steps)))
 
 
 def _numbers(count: int) -> list[int]:
     return sorted({round(number) for number in np.linspace(0, count - 1, min(count, SAMPLE))})
 
 
-def _recomputed(net: Network, layer: str, numbers: Sequence[int], x: Any) -> tuple[int, float]:
-    held = net[layer]
+def _recomputed(held: Selection, numbers: Sequence[int], x: Any) -> tuple[int, float]:
     several = [held[[*numbers, numbers[0]]], held[numbers[len(numbers) // 2] :]]
     checks = [held.verify(x), *(held[number].verify(x) for number in numbers), *(part.verify(x) for part in several)]
     for check in checks:
@@ -97,8 +111,8 @@ def _recomputed(net: Network, layer: str, numbers: Sequence[int], x: Any) -> tup
     return sum(check.compared for check in checks), max(check.excess for check in checks)
 
 
-def _alone(net: Network, layer: str, numbers: Sequence[int], x: Any) -> None:
-    held, numpy = net[layer], net.model.runner.numpy
+def _alone(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> None:
+    numpy = net.model.runner.numpy
     together = numpy(held[list(numbers)].record(x, keep=("output",)).output)
     for row, number in enumerate(numbers):
         alone = numpy(held[number].record(x, keep=("output",)).output)
@@ -108,31 +122,36 @@ def _alone(net: Network, layer: str, numbers: Sequence[int], x: Any) -> None:
             raise KindFailure(f"{held[number]} recorded alone is not its row of what several give")
 
 
-def _edited(net: Network, info: LayerInfo, numbers: Sequence[int], x: Any) -> tuple[int, int]:
+def _edited(net: Network, info: LayerInfo, held: Selection, numbers: Sequence[int], x: Any) -> tuple[int, int]:
     """Scale neurons one by one: how many were noticed, how many could be edited."""
-    before, right = _bytes(net, info), _run(net, info, x)
+    before = _bytes(net, info)
     noticed = edited = 0
+    right = None if held.neurons.population.side == "in" else _run(net, held, x)
     for number in numbers:
-        address = str(net[info.name][number])
+        address = str(held[number])
         try:
             with net.edit() as edit:
                 edit[address].scale(FACTOR)
                 edited += _bytes(net, info) != before
-                wrong = _run(net, info, x)
+                wrong = None if right is None else _run(net, held, x)
         except EditError:  # no weights, or weights that cannot be edited: said before anything was touched
             continue
         if _bytes(net, info) != before:
             raise KindFailure(f"an edit of {address} was not restored bit for bit")
-        found = not verify(net.model, locate(info, Address(info.name)), wrong.calls)
+        if right is None or wrong is None:  # slots of a projection: what they give does not depend on how it reads them
+            continue
+        assert wrong.neurons is not None
+        found = not verify(net.model, wrong.neurons, wrong.calls)
         if not found and _visible(net, right, wrong):
             raise KindFailure(f"{address} was made {FACTOR} times as large while it ran, and verify did not notice")
         noticed += found
     return noticed, edited
 
 
-def _run(net: Network, info: LayerInfo, x: Any) -> Capture:
-    capture = Capture(net.model.runner, info, locate(info, Address(info.name)), whole_inputs=True)
-    run(net.model, {info.name: capture}, x)
+def _run(net: Network, held: Selection, x: Any) -> Capture:
+    neurons = source(net.model.layers, held.neurons)
+    capture = Capture(net.model.runner, neurons.layer, neurons, whole_inputs=True)
+    run(net.model, {neurons.layer.name: capture}, x)
     return capture
 
 
@@ -149,4 +168,6 @@ def _visible(net: Network, right: Capture, wrong: Capture) -> bool:
 
 
 def _bytes(net: Network, info: LayerInfo) -> list[bytes]:
-    return [net.model.keeper.raw(array.read()) for array in info.arrays]
+    held = {id(p.array): p.array for cells in info.populations.values() for p in cells.placed}
+    arrays = (*info.arrays, *(array for array in held.values() if array not in info.arrays))
+    return [net.model.keeper.raw(array.read()) for array in arrays]

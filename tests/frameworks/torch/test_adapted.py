@@ -169,7 +169,7 @@ def test_dropout_in_training_mode_is_named_as_the_cause() -> None:
     check = inner(pc.open(model), "fc").verify(X)
     assert not check.ok
     assert "dropout of 0.5" in check.cause
-    assert "eval()" in check.cause
+    assert "eval() switches it off" in check.cause
 
 
 def test_one_neuron_costs_one_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,17 +229,18 @@ def test_every_number_is_counted_once_and_none_is_unknown() -> None:
     assert "base_layer.weight, into which" not in text
 
 
-def test_a_weight_stored_the_other_way_round() -> None:
+@pytest.mark.parametrize("dora", [False, True])
+def test_a_weight_stored_the_other_way_round(dora: bool) -> None:
     conv1d = pytest.importorskip("transformers.pytorch_utils").Conv1D
-    if pc.kinds.find([f"{conv1d.__module__}.{conv1d.__qualname__}"]) is None:
-        pytest.skip("transformers' Conv1D has no kind yet")
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config = peft.LoraConfig(r=2, target_modules=["0"], fan_in_fan_out=True, init_lora_weights=False)
+        config = peft.LoraConfig(r=2, target_modules=["0"], fan_in_fan_out=True, init_lora_weights=False, use_dora=dora)
         model = peft.get_peft_model(nn.Sequential(conv1d(5, 4)), config)
-    net, module = pc.open(model), model.base_model.model[0]
-    whole = (module.base_layer.weight + module.get_delta_weight("default")).detach()
+    with torch.no_grad():
+        for vector in model.base_model.model[0].lora_magnitude_vector.parameters():
+            vector.mul_(1.5)
+    net, whole = pc.open(model), merged(model)[0].weight.detach()
     torch.testing.assert_close(net["base_model.model.0[3]"].weight, whole[:, 3])
     check = net["base_model.model.0"].verify(torch.randn(3, 4))
     assert check.ok, check
@@ -259,6 +260,37 @@ def test_what_no_single_weight_does_is_of_unknown_kind() -> None:
     assert net["base_model.model.0.base_layer[1]"].weight.shape == (2, 3, 3)
     with pytest.raises(pc.PatchclampError, match="dilation"):
         _ = net["base_model.model.0[1]"]
+
+
+def test_a_base_layer_with_a_forward_of_its_own_is_not_taken_for_its_kind() -> None:
+    class Twice(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = peft.get_peft_model(nn.Sequential(Twice(4, 3)), peft.LoraConfig(r=2, target_modules=["0"]))
+    net = pc.open(model)
+    with pytest.raises(pc.KindError, match=r"its base layer, .*Twice, has a forward of its own"):
+        _ = net["base_model.model.0[1]"]
+    assert torch.equal(net["base_model.model.0.base_layer[1]"].weight, model.base_model.model[0].base_layer.weight[1])
+    with pytest.raises(pc.KindError, match="is of no known kind"):
+        _ = pc.open(odd_base())["base_model.model.0[1]"]
+
+
+def odd_base() -> Any:
+    """A wrapper around a layer class that nobody knows."""
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(3, 4)), None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = peft.get_peft_model(nn.Sequential(nn.Linear(4, 3)), peft.LoraConfig(r=2, target_modules=["0"]))
+    model.base_model.model[0].base_layer = Odd()
+    return model
 
 
 @pytest.mark.parametrize("feedforward", [True, False])

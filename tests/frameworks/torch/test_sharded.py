@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from patchclamp.frameworks.torch.sharded import _Cut, _held, _within
 
 SCRIPT = Path(__file__).parents[2] / "support" / "sharded_ranks.py"
 SECONDS = 120
@@ -49,6 +52,29 @@ def failures() -> dict[str, str]:
             process.kill()
             process.wait()
     return found
+
+
+@pytest.mark.slow
+def test_arrays_over_a_mesh_of_two_dimensions() -> None:
+    script = SCRIPT.parent / "sharded_meshes.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.stdout.strip() == "all ranks agree", done.stdout + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(("size", "cuts"), [(12, (2, 3)), (7, (2, 3)), (7, (2,)), (1, (3,)), (0, (2,)), (10, (4, 2))])
+def test_which_rows_lie_where(size: int, cuts: tuple[int, ...]) -> None:
+    numbers, spread = torch.arange(size), [_Cut(0, parts) for parts in cuts]
+    for place in itertools.product(*map(range, cuts)):
+        mine = numbers
+        for parts, at in zip(cuts, place, strict=True):
+            chunks = mine.chunk(parts)
+            mine = chunks[at] if at < len(chunks) else mine[:0]
+        assert list(_held(spread, 0, size, place)) == mine.tolist()
+        for wanted in (range(size), range(3, 4), range(1, size, 2), range(0, size, 5), range(2, 2)):
+            inside = _within(spread, 0, [wanted], place, (size,))
+            assert [mine[at].item() for at in inside] == [number for number in wanted if number in mine.tolist()]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Wrapped modules: torch.compile, DataParallel and their like, TorchScript; weights computed at each run; shared memory.
+"""Wrapped modules (torch.compile, DataParallel, TorchScript), weights computed at each run, shared memory.
 
 Witnesses: the same module without its wrapper, the framework's own forward, the bytes before and after.
 """
@@ -82,7 +82,9 @@ def test_a_wrapper_changes_no_address(make: Any, prefix: str, tmp_path: Path) ->
         assert net[name].verify(X).ok
     assert net.count(input=(4,)).placed == without.count(input=(4,)).placed
     net.save(tmp_path / "net.safetensors")
-    assert torch.equal(torch.tensor(pc.open(tmp_path / "net.safetensors")["body.0[3]"].weight.tolist()), bare.body[0].weight[3])
+    assert torch.equal(
+        torch.tensor(pc.open(tmp_path / "net.safetensors")["body.0[3]"].weight.tolist()), bare.body[0].weight[3]
+    )
 
 
 @torch.no_grad()
@@ -184,6 +186,15 @@ def test_what_runs_inside_torchscript_cannot_be_recorded_and_says_so(make: Any) 
         assert "Python module" in caught.value.hint
 
 
+def test_buffers_inside_torchscript_are_put_back() -> None:
+    model = nn.Sequential(quiet(torch.jit.script, plain().train()), nn.Linear(5, 2)).train()
+    before = copy.deepcopy(model.state_dict())
+    pc.open(model)["1[0]"].record(X)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model(X)
+    assert not torch.equal(model.state_dict()["0.body.2.running_mean"], before["0.body.2.running_mean"])
+
+
 def test_a_traced_convolution_does_not_say_its_groups() -> None:
     torch.manual_seed(0)
     conv = nn.Sequential(nn.Conv2d(2, 4, 3, stride=2, groups=2))
@@ -262,6 +273,8 @@ def test_a_weight_that_moves_within_one_run_is_taken_as_it_stood(make: Any) -> N
             return self.layer(x) + self.layer(2 * x)
 
     model = Twice().train()
+    for vector in model.buffers():  # far from where the iteration ends
+        vector.copy_(nn.functional.normalize(torch.randn_like(vector), dim=0))
     x = torch.randn(3, 4)
     net, before = pc.open(model), copy.deepcopy(model.state_dict())
     check = net["layer"].verify(x)

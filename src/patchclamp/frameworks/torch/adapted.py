@@ -1,6 +1,6 @@
 """Layers that an adapter of peft wraps: the effective weight that base layer and adapters give together.
 
-LoRA adds s B A to the weight W of its base layer; DoRA then scales each neuron to a length of its own; (IA)^3 multiplies.
+LoRA adds s B A to the weight W of its base layer; DoRA then gives each neuron a length of its own; (IA)^3 multiplies.
 A neuron's weights are made from its own row of W and of B: the whole of B A is never formed for one neuron. Which
 adapters count (active, disabled, merged into W) is asked anew at each read.
 """
@@ -165,7 +165,7 @@ def doubt(module: torch.nn.Module) -> str:
     rates = [part.p for part in getattr(module, "lora_dropout", {}).values() if getattr(part, "p", 0)]
     if not rates:
         return ""
-    return f"the adapter's dropout of {rates[0]:g} is drawn anew at each run in training mode; model.eval() switches it off"
+    return f"the adapter's dropout of {rates[0]:g} is drawn anew at each run in training mode; eval() switches it off"
 
 
 def _variant(variant: Any) -> str:
@@ -236,7 +236,7 @@ def _base_rows(slot: Adapted, rows: slice) -> torch.Tensor:
 
 
 def _walk(value: torch.Tensor, plan: Sequence[_Step], rows: slice) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """What adapters make of the weights (neuron, everything else), one after the other: each neuron's factor, and all."""
+    """What adapters make of weights (neuron, everything else) one after the other: each neuron's factor, and all."""
     base = value
     for step in plan:
         factor = value.new_ones(len(value))

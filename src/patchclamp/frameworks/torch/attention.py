@@ -60,7 +60,8 @@ class AttentionWatch(TorchFunctionMode):
         if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor) or id(left) not in self.patterns:
             return
         if left.dim() == right.dim() == result.dim() and left.dim() > 2:
-            self.found.append(Attended(left.detach(), right.detach(), result.detach(), "the layer's own softmax"))
+            given = result.detach().clone()  # the layer may go on adding to it
+            self.found.append(Attended(left.detach(), right.detach(), given, "the layer's own softmax"))
 
 
 def _fused(given: dict[str, Any], result: torch.Tensor) -> Attended:
@@ -80,7 +81,7 @@ def _fused(given: dict[str, Any], result: torch.Tensor) -> Attended:
     # A row that may attend to nothing is zero, as the fused kernels give it.
     nothing = torch.isneginf(scores).all(dim=-1, keepdim=True)
     pattern = torch.softmax(scores, dim=-1).masked_fill(nothing, 0.0)
-    return Attended(pattern, value.detach(), result.detach(), _FUSED, query.detach(), key.detach(), scale)
+    return Attended(pattern, value.detach(), result.detach().clone(), _FUSED, query.detach(), key.detach(), scale)
 
 
 @contextmanager

@@ -21,53 +21,11 @@ from ...use import Use, Where
 
 __all__ = ["CallWatch", "opened"]
 
-_CASTS = frozenset(
-    [
-        "to",
-        "float",
-        "half",
-        "bfloat16",
-        "double",
-        "type",
-        "type_as",
-        "contiguous",
-        "clone",
-        "detach",
-        "data",
-        "alias",
-        "cpu",
-        "cuda",
-        "requires_grad_",
-    ]
-)
-_VIEWS = frozenset(
-    [
-        "chunk",
-        "split",
-        "split_with_sizes",
-        "tensor_split",
-        "unbind",
-        "__getitem__",
-        "select",
-        "narrow",
-        "t",
-        "T",
-        "mT",
-        "transpose",
-        "swapaxes",
-        "swapdims",
-        "permute",
-        "movedim",
-        "view",
-        "reshape",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "unsqueeze",
-        "expand",
-        "view_as",
-    ]
-)
+_CASTS = {"to", "float", "half", "bfloat16", "double", "type", "type_as", "contiguous", "clone", "detach", "data"}
+_CASTS |= {"alias", "cpu", "cuda", "requires_grad_"}
+_VIEWS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind", "__getitem__", "select", "index_select"}
+_VIEWS |= {"narrow", "t", "T", "mT", "transpose", "swapaxes", "swapdims", "permute", "movedim", "view", "view_as"}
+_VIEWS |= {"reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand"}
 _CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _GEOMETRY = {"stride": 1, "padding": 0, "dilation": 1}
 _Tracked = tuple[torch.Tensor, str, torch.Tensor]
@@ -84,10 +42,10 @@ class CallWatch(TorchFunctionMode):
         self.active = False
         self.tracked: dict[int, _Tracked] = {}
         self.probe: Probe | None = None
-        self.config: dict[str, Any] = {}
+        self.config: Mapping[str, Any] = {}
         self.lead: tuple[int, ...] = ()
 
-    def start(self, inputs: dict[str, Any], config: dict[str, Any], probe: Probe) -> None:
+    def start(self, inputs: dict[str, Any], config: Mapping[str, Any], probe: Probe) -> None:
         self.probe, self.config = probe, config
         probe.enter(inputs, config)
         for name in self.names:
@@ -200,6 +158,11 @@ def _turned(shadow: torch.Tensor) -> torch.Tensor:
     return shadow.mT if shadow.ndim > 1 else shadow[None]
 
 
+def _flat(shadow: torch.Tensor) -> torch.Tensor:
+    """Weights (row, in, *k) with the axes of a row as one."""
+    return shadow.reshape(len(shadow), -1)
+
+
 def _inside(value: torch.Tensor, base: torch.Tensor) -> bool:
     if value.dtype != base.dtype or value.device != base.device or value.layout != torch.strided or value.is_meta:
         return False
@@ -293,7 +256,8 @@ def _addmm(args: Any, kwargs: Any, result: Any) -> _Given:
 def _conv(args: Any, kwargs: Any, result: Any) -> _Given:
     given = dict(zip(_CONV, args, strict=False)) | kwargs
     config = {word: given.get(word, usual) for word, usual in _GEOMETRY.items()}
-    yield {**given, "output": result, "config": {**config, "padding_mode": "zeros", "transposed": False}}
+    config.update(padding_mode="zeros", transposed=False)
+    yield {**given, "output": result, "config": config, "rows": _flat}
 
 
 def _embedding(args: Any, kwargs: Any, result: Any) -> _Given:

@@ -12,7 +12,7 @@ import torch
 from ...frozen import replace
 from ...kinds import class_name
 from ...model import LayerInfo
-from .packed import codecs_of
+from .packed import codecs_of, packs
 from .quantised import Codec, Decoded
 
 __all__ = ["decoded_in", "recognised"]
@@ -32,7 +32,7 @@ def recognised(layer: LayerInfo, module: torch.nn.Module) -> LayerInfo:
     """The layer with what its formula must know of the rounding; of unknown kind if its weights cannot be read."""
     if layer.kind is None:
         return layer
-    if problem := _undecoded(layer):
+    if problem := _undecoded(layer, module):
         return replace(layer, kind=None, known="unknown", populations={}, sizes={}, config={}, problem=problem)
     formula, facts = _rounding(module)
     kind = replace(layer.kind, formula=formula) if formula else layer.kind
@@ -42,14 +42,22 @@ def recognised(layer: LayerInfo, module: torch.nn.Module) -> LayerInfo:
 _CODES = ("int8", "uint8", "int16", "int32", "int64", "float8_e4m3fn", "float8_e5m2")
 
 
-def _undecoded(layer: LayerInfo) -> str:
-    """Why the weights of a layer are no weights; empty if they are. torch's own classes hold what they are given."""
+def _undecoded(layer: LayerInfo, module: torch.nn.Module) -> str:
+    """Why the weights of a layer are no weights; empty if they are.
+
+    A class whose own row says what it holds is believed, unless it is known to pack; one found by its base is not.
+    """
     assert layer.kind is not None
-    own = layer.class_name.rpartition(".")[0] == "torch.nn"
+    own = layer.kind.name == layer.class_name and not packs(module)
     for cells in layer.populations.values():
         for placed in cells.placed:
             array = placed.array
-            if not own and array.dtype in _CODES and placed.word.startswith("weight") and not _is_decoded(array.storage):
+            if (
+                not own
+                and array.dtype in _CODES
+                and placed.word.startswith("weight")
+                and not _is_decoded(array.storage)
+            ):
                 return f"{array.name} is packed as {array.dtype} {array.shape} by {layer.class_name}; not decoded"
     absent = "weight" in layer.kind.arrays and "weight" not in {array.name for array in layer.arrays}
     rest = [array for array in layer.arrays if array.name.startswith(("weight_", "qweight", "qzeros", "scales"))]
@@ -78,11 +86,8 @@ def _rounding(module: Any) -> tuple[str, dict[str, Any]]:
     if name.startswith(("torch.ao.nn.qat.", "torch.ao.nn.intrinsic.qat.")):
         # A hook rounds what leaves, to steps that it may change at each run.
         return ("none" if hasattr(module, "activation_post_process") else ""), {}
-    if ".quantized.dynamic." in name and getattr(module, "version", 4) != 3:
-        # torch: "qnnpack incorrectly ignores reduce_range when it is set to true"
-        steps = 255 if torch.backends.quantized.engine == "qnnpack" else 127
-        half = torch.float16 in (_packed_type(module), getattr(module, "dtype", None))
-        return ("linear" if half and "Linear" in name else "", {} if half else {"steps": steps})
+    if ".quantized.dynamic." in name:
+        return _dynamic(module, linear="Linear" in name)
     if name.startswith("bitsandbytes.") and hasattr(module, "state"):
         return "", {"half": True, "threshold": module.state.threshold}
     weight = module._parameters.get("weight")
@@ -96,6 +101,15 @@ def _rounding(module: Any) -> tuple[str, dict[str, Any]]:
     own = isinstance(weight, torch.Tensor) and type(weight).dequantize is not torch.Tensor.dequantize
     coarse = own and isinstance(module, torch.nn.Linear) and weight is not None and weight.element_size() < 4
     return ("linear_of_codes" if coarse and weight.dtype in (torch.float16, torch.bfloat16) else ""), {}
+
+
+def _dynamic(module: Any, *, linear: bool) -> tuple[str, dict[str, Any]]:
+    if torch.float16 in (_packed_type(module), getattr(module, "dtype", None)):
+        return "linear" if linear else "", {}
+    # Layers that an older torch saved take the whole range; and torch says that "qnnpack incorrectly ignores
+    # reduce_range when it is set to true".
+    old = linear and (module.version is None or module.version < 4)
+    return "", {"steps": 255 if old or torch.backends.quantized.engine == "qnnpack" else 127}
 
 
 def _packed_type(module: Any) -> Any:

@@ -13,6 +13,8 @@ from ...errors import EditError
 from .editing import TorchLedger
 from .freezing import Frozen
 from .names import canonical
+from .offloaded import Offloaded
+from .packed import codecs_of
 from .storage import Slot, dtype_name, submodule
 from .untying import Untied, untie
 
@@ -33,6 +35,10 @@ class TorchKeeper:
         return TorchLedger()
 
     def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Frozen:
+        """Hold these weights. Raises EditError for those that no optimizer of the network's parameters moves."""
+        for array, _ in regions:
+            if isinstance(array.storage, Offloaded):
+                raise EditError(f"{array.path} is {array.note}: it is no parameter that an optimizer trains")
         return Frozen(regions)
 
     def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None] = lambda: None) -> Untied:
@@ -44,6 +50,7 @@ class TorchKeeper:
         With what an edit has `saved`, the numbers are those from before it. Raises EditError for what is no plain
         array: meta tensors, extra state of other types.
         """
+        _refuse_codes(self.model)
         before = _before(saved)
         entries: list[Entry] = []
         first: dict[tuple[Any, ...], str] = {}
@@ -69,6 +76,16 @@ class TorchKeeper:
         if not data:
             return torch.empty(shape, dtype=getattr(torch, dtype), device="cpu")
         return torch.frombuffer(bytearray(data), dtype=getattr(torch, dtype)).reshape(shape)
+
+
+def _refuse_codes(model: torch.nn.Module) -> None:
+    """A file of plain numbers does not say how codes are decoded, so whoever opened it would take them for weights."""
+    for name, module in model.named_modules():
+        for key, codec in codecs_of(module).items():
+            if codec.words and codec.part != "rounded":
+                what = f"{name}.{key} is stored as {codec.words}, so it cannot be saved as plain numbers"
+                hint = "save it with the package that quantised it; nothing was written"
+                raise EditError(what.removeprefix("."), hint)
 
 
 def _refuse(name: str, value: Any) -> None:

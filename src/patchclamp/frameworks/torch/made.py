@@ -1,4 +1,4 @@
-"""Arrays that a layer makes from others whenever it runs: weight_norm, spectral_norm, parametrizations, pruning masks."""
+"""Arrays that a layer makes from others whenever it runs: weight_norm, spectral_norm, parametrizations, pruning."""
 
 from __future__ import annotations
 

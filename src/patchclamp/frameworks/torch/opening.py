@@ -179,7 +179,10 @@ def _kind(module: torch.nn.Module) -> tuple[Kind | None, str]:
         return find([class_path(module)]), ""
     if base_of(module) is not None:
         problem = problem_of(module)
-        return (None if problem else _base_kind(module)), problem
+        kind = None if problem else _base_kind(module)
+        inner = base_of(module)
+        why = "has a forward of its own" if find(map(class_name, type(inner).__mro__)) else "is of no known kind"
+        return kind, problem or ("" if kind else f"its base layer, {class_name(type(inner))}, {why}")
     return find(map(class_name, type(module).__mro__)), ""
 
 

@@ -7,6 +7,7 @@ this machine can be decoded all the same: the codes are plain bytes.
 from __future__ import annotations
 
 import copy
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,12 +18,12 @@ from ...errors import KindError
 from ...kinds import class_name
 from .quantised import Codec, Codecs, by_rows, nibbles, of_quantised, of_subclass, plain
 
-__all__ = ["codecs_of"]
+__all__ = ["codecs_of", "packs"]
 
 
 def codecs_of(module: torch.nn.Module) -> Codecs:
     """The arrays of a module that are decoded when they are read; empty for one that stores plain numbers."""
-    unpack = next((_UNPACK[name] for name in map(class_name, type(module).__mro__) if name in _UNPACK), None)
+    unpack = _unpacker(module)
     found = dict(_tried(unpack, module)) if unpack is not None else {}
     for name, value in (*module._parameters.items(), *module._buffers.items()):
         if value is not None and name not in found and not torch.nn.parameter.is_lazy(value):
@@ -33,10 +34,22 @@ def codecs_of(module: torch.nn.Module) -> Codecs:
     return found
 
 
+def packs(module: torch.nn.Module) -> bool:
+    """Whether its class is one that packs weights."""
+    return _unpacker(module) is not None
+
+
+def _unpacker(module: torch.nn.Module) -> Callable[[Any], Codecs] | None:
+    return next((_UNPACK[name] for name in map(class_name, type(module).__mro__) if name in _UNPACK), None)
+
+
 def _tried(unpack: Callable[[Any], Codecs], module: Any) -> Codecs:
     """What is unpacked, or a sealed array in its place: torch's engines pack more than they can give out again."""
     try:
-        return unpack(module)
+        with warnings.catch_warnings():
+            # torch says of each quantised tensor that such tensors will go: a word to whoever made the network.
+            warnings.simplefilter("ignore")
+            return unpack(module)
     except (RuntimeError, NotImplementedError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
     kernel, groups = tuple(getattr(module, "kernel_size", ())), getattr(module, "groups", 1)
@@ -45,7 +58,9 @@ def _tried(unpack: Callable[[Any], Codecs], module: Any) -> Codecs:
     pair = (reads, gives // groups) if getattr(module, "transposed", False) else (gives, reads // groups)
 
     def decode(key: Any) -> torch.Tensor:
-        raise KindError(f"the weights of {class_name(type(module))} are packed, and torch does not give them out: {said}")
+        raise KindError(
+            f"the weights of {class_name(type(module))} are packed, and torch does not give them out: {said}"
+        )
 
     return {"weight": Codec((*pair, *kernel), "qint8", "codes that torch does not give out", decode, module, "weight")}
 
@@ -233,23 +248,28 @@ def _four_bit(module: Any) -> Codecs:
         blocks = torch.arange(first, last, device=codes.device) // state.blocksize
         low, high = first // state.blocksize, -(-last // state.blocksize)
         values = found * _block_scales(state, low, high)[blocks - low]
-        return values.to(state.dtype).reshape(stop - start, each)
+        made: torch.Tensor = values.to(state.dtype).reshape(stop - start, each)
+        return made
 
     words = f"{state.quant_type}, 4 bits, with a scale for each {state.blocksize} numbers"
     return {"weight": Codec(shape, state.quant_type, words, by_rows(shape, rows), weight, "weight")}
 
 
 def _shuffled(weight: torch.Tensor, state: Any) -> Codecs:
-    """The same after the first run on a processor with bfloat16: 32 rows are laced together, and scales are bfloat16."""
+    """The same after the first run on a processor with bfloat16: 32 rows are laced, and scales are bfloat16."""
     shape, codes = tuple(state.shape), weight.detach().reshape(-1, state.shape[1] // 2, 32)
 
     def rows(start: int, stop: int) -> torch.Tensor:
         chosen = torch.arange(start, stop, device=codes.device)
         place = 2 * (chosen % 32)[:, None] + torch.arange(2, device=codes.device)
-        some = codes[chosen // 32][torch.arange(len(chosen))[:, None, None], torch.arange(shape[1] // 2)[:, None], place[:, None] % 32]
+        some = codes[chosen // 32][
+            torch.arange(len(chosen))[:, None, None], torch.arange(shape[1] // 2)[:, None], place[:, None] % 32
+        ]
         found = torch.where(place[:, None] < 32, some & 15, some >> 4).reshape(len(chosen), shape[1])
         blocks = torch.arange(shape[1], device=codes.device) // state.blocksize
-        return (state.code[found.long()] * state.absmax[blocks][:, start:stop].T.float()).to(state.dtype)
+        scales = state.absmax[blocks][:, start:stop].T.float()
+        made: torch.Tensor = (state.code[found.long()] * scales).to(state.dtype)
+        return made
 
     words = f"{state.quant_type}, 4 bits, with a scale for each {state.blocksize} numbers, laced for the processor"
     return {"weight": Codec(shape, state.quant_type, words, by_rows(shape, rows), weight, "weight")}
@@ -269,7 +289,10 @@ def _block_scales(state: Any, low: int, high: int) -> torch.Tensor:
 def _half_quadratic(module: Any) -> Codecs:
     """hqq: groups of codes along one axis of the flat array, several in a number, strided over its rows."""
     meta, packed = module.meta, module._parameters["W_q"]
-    shape, words = tuple(meta["shape"]), f"{meta['nbits']}-bit codes in groups of {meta['group_size']}, axis {meta['axis']}"
+    shape, words = (
+        tuple(meta["shape"]),
+        f"{meta['nbits']}-bit codes in groups of {meta['group_size']}, axis {meta['axis']}",
+    )
 
     def made(decode: Callable[[Any], torch.Tensor]) -> Codecs:
         codec = Codec(shape, f"uint{meta['nbits']}", words, decode, packed, "weight", stands_for="W_q")
@@ -312,7 +335,9 @@ def _ternary(module: Any) -> Codecs:
         found: torch.Tensor = (codes.to(scale.dtype) - 1) / scale
         return found
 
-    return {"weight": Codec(shape, "int2", "-1, 0 and 1 in 2 bits, with one scale", by_rows(shape, rows), packed, "weight")}
+    return {
+        "weight": Codec(shape, "int2", "-1, 0 and 1 in 2 bits, with one scale", by_rows(shape, rows), packed, "weight")
+    }
 
 
 def _blocks_of_float8(module: Any) -> Codecs:
@@ -325,10 +350,12 @@ def _blocks_of_float8(module: Any) -> Codecs:
     def rows(start: int, stop: int) -> torch.Tensor:
         values = weight.detach()[start:stop].to(torch.float32)
         if block is None:
-            return values * scale.detach()
+            one: torch.Tensor = values * scale.detach()
+            return one
         row = torch.arange(start, stop, device=weight.device) // block[0]
         column = torch.arange(shape[1], device=weight.device) // block[1]
-        return values * scale.detach()[row][:, column]
+        made: torch.Tensor = values * scale.detach()[row][:, column]
+        return made
 
     name = str(weight.dtype).removeprefix("torch.")
     words = f"{name} with {'one scale' if block is None else f'a scale for each {block[0]} x {block[1]} block'}"

@@ -120,10 +120,11 @@ def by_rows(shape: Sequence[int], rows: Callable[[int, int], torch.Tensor]) -> C
             return rows(first, first + 1)[0][rest].clone()
         start, stop, step = first.indices(count)
         chosen = range(start, stop, step)
+        if not chosen:
+            return rows(0, min(count, 1))[(slice(0, 0), *rest)].clone()
         if all(index == FULL for index in rest) and step == 1:
-            return rows(start, max(start, stop))
-        parts = [part[(FULL, *rest)].clone() for part in _blocks(chosen, each, rows)]
-        return torch.cat(parts) if parts else rows(0, 0)[(FULL, *rest)]
+            return rows(start, stop)
+        return torch.cat([part[(FULL, *rest)].clone() for part in _blocks(chosen, each, rows)])
 
     return decode
 

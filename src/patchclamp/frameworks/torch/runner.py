@@ -24,7 +24,7 @@ from ...kinds import class_name, find
 from ...model import Probe
 from .attention import watching
 from .calls import CallWatch
-from .running import early, facts, listened, running, seen
+from .running import early, facts, hollow, listened, running, seen
 from .stepwise import stepwise
 from .storage import submodule
 from .watch import OpWatch
@@ -62,6 +62,7 @@ class TorchRunner:
                 hooks.enter_context(_measuring(listened(self.model, name), calls))
             hooks.enter_context(mode)
             if size is not None:
+                hollow(self.model)
                 # A batch of two: batch norms in training refuse one.
                 dtyped = _dtype(dtype) or _float_dtype(self.model)
                 x = torch.zeros((2, *size), dtype=dtyped, device=_device(self.model))
@@ -112,13 +113,25 @@ class TorchRunner:
         wide = torch.complex128 if value.is_complex() else torch.float64 if value.is_floating_point() else value.dtype
         return value.detach().to("cpu", wide).resolve_conj().resolve_neg().numpy()
 
+    def apply(self, layer: str, name: str, values: Any) -> Any:
+        """What a function of the layer's own (`act_fn`, `mlp.activation_fn`) makes of numbers; None if it has none."""
+        module = submodule(self.model, layer)
+        found: Any = module
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is None:
+            return None
+        with running(module), torch.no_grad():
+            given = torch.as_tensor(values, dtype=torch.float64, device=_device(module))
+            return self.numpy(found(given))
+
     def like(self, values: Any, template: torch.Tensor) -> torch.Tensor:
         """NumPy values as a tensor of the template's type and device."""
         return torch.as_tensor(values).to(device=template.device, dtype=template.dtype)
 
     def precision(self, entered: Sequence[torch.Tensor], left: torch.Tensor) -> Precision:
         """How exact the arithmetic is that makes `left` from `entered`."""
-        left = left[(slice(0, 0),) * left.dim()].dequantize() if left.is_quantized else left
+        left = torch.empty(0, device=left.device) if left.is_quantized else left
         result = _roundoff(left.dtype)
         gathered = max(min(result, 2.0**-24), 2.0**-53)
         product, why = _shortened(left)

@@ -16,7 +16,7 @@ from .sharded import is_sharded, resharded, whole
 from .storage import submodule
 from .unchanged import unchanged
 
-__all__ = ["early", "facts", "listened", "running", "seen"]
+__all__ = ["early", "facts", "hollow", "listened", "running", "seen"]
 
 
 @contextmanager
@@ -41,6 +41,23 @@ def _eager() -> AbstractContextManager[Any]:
         return nullcontext()
     eager: AbstractContextManager[Any] = stance("force_eager")
     return eager
+
+
+def hollow(model: torch.nn.Module) -> None:
+    """Where some weights are not there, put all away, for a run that asks for shapes only; `running` brings them back.
+
+    Weights that accelerate keeps elsewhere are not fetched.
+    """
+    if not any(value.is_meta for value in model.parameters()):
+        return
+    for part in model.modules():
+        if "_hf_hook" in part.__dict__ and "_old_forward" in part.__dict__:
+            part.__dict__["forward"] = part.__dict__["_old_forward"]
+        every: tuple[Any, ...] = (part._parameters, part._buffers)
+        for held in every:
+            for key, value in held.items():
+                if value is not None and not value.is_meta:
+                    held[key] = torch.empty_like(value, device="meta", requires_grad=value.requires_grad)
 
 
 def listened(model: torch.nn.Module, name: str) -> torch.nn.Module:

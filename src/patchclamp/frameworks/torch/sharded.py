@@ -7,6 +7,7 @@ the mesh has to ask for the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from .storage import Slot
 __all__ = ["Sharded", "fetch", "held_by_fsdp", "is_sharded", "refuse_flat", "resharded", "whole"]
 
 _DTENSOR = "torch.distributed.tensor"
+WHOLE = "its full_tensor() is the whole array"
 _FSDP1 = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel"
 
 
@@ -79,6 +81,7 @@ def fetch(value: Any, key: Key = ()) -> torch.Tensor:
     Raises KindError where this rank is not in the mesh, or the tensor is laid out in a way that cannot be told.
     """
     spread = [_Cut.of(value, at) for at in range(len(value.placements))]
+    _refuse_odd(value, spread)
     mesh = value.device_mesh
     if mesh.get_coordinate() is None:
         raise KindError("this rank is not among those that hold the array", "ask on the ranks of its device mesh")
@@ -87,29 +90,51 @@ def fetch(value: Any, key: Key = ()) -> torch.Tensor:
         local = value.to_local().detach()
         here = tuple(mesh.get_coordinate())
         part = local[tuple(_slice(_within(spread, axis, wanted, here, value.shape)) for axis in range(value.dim()))]
-        for at in reversed(range(len(spread))):
+        for at in reversed(_order(spread)):
             if spread[at].axis is not None:
                 part = _joined(value, part, spread, at, wanted)
-        return part[tuple(0 if isinstance(index, int) else slice(None) for index in key)].clone()
+        taken: torch.Tensor = part[tuple(0 if isinstance(index, int) else slice(None) for index in key)].clone()
+        return taken
 
 
 @dataclass(frozen=True)
 class _Cut:
-    """How one dimension of the mesh cuts the tensor: along which axis, into how many; None if each has all of it."""
+    """How one dimension of the mesh cuts the tensor: along which axis, into how many; None if each has all of it.
+
+    `late` cuts what the others left, though its dimension comes before theirs: FSDP2 over tensor parallelism.
+    """
 
     axis: int | None
     parts: int
+    late: bool = False
 
     @classmethod
     def of(cls, value: Any, at: int) -> _Cut:
         placement, parts = value.placements[at], value.device_mesh.size(at)
-        if type(placement).__name__ == "Replicate" or parts == 1:
+        name = type(placement).__name__
+        if name == "Replicate" or (parts == 1 and name in ("Shard", "_StridedShard")):
             return cls(None, parts)
-        if type(placement).__name__ == "Shard":
-            return cls(placement.dim % max(value.dim(), 1), parts)
-        raise KindError(
-            f"an array is placed as {placement}, which is not read in parts", "its full_tensor() is the whole array"
-        )
+        if name in ("Shard", "_StridedShard"):
+            return cls(placement.dim % max(value.dim(), 1), parts, late=name != "Shard")
+        raise KindError(f"an array is placed as {placement}, which is not read in parts", WHOLE)
+
+
+def _refuse_odd(value: Any, spread: Sequence[_Cut]) -> None:
+    """Raise KindError where the mesh cuts in an order that the placements alone do not say."""
+    orders = getattr(value._spec, "shard_order", None) or ()
+    odd = any(list(entry.mesh_dims) != sorted(entry.mesh_dims) for entry in orders)
+    for at, cut in enumerate(spread):
+        if cut.late:
+            before = [other.parts for other in spread[at + 1 :] if other.axis == cut.axis and not other.late]
+            odd = odd or math.prod(before) != value.placements[at].split_factor
+    if odd:
+        shown = ", ".join(map(str, value.placements))
+        raise KindError(f"an array is placed as {shown} in an order of its own, which is not read in parts", WHOLE)
+
+
+def _order(spread: Sequence[_Cut]) -> Sequence[int]:
+    """The dimensions of the mesh in the order in which they cut."""
+    return sorted(range(len(spread)), key=lambda at: (spread[at].late, at))
 
 
 def _full(key: Key, rank: int) -> tuple[int | slice, ...]:
@@ -125,12 +150,12 @@ def _range(index: int | slice, size: int) -> range:
 
 
 def _held(spread: Sequence[_Cut], axis: int, size: int, place: Sequence[int]) -> range:
-    """The indices of an axis that the rank at `place` of the mesh holds: each cut is in equal chunks, the last short."""
+    """The indices of an axis that the rank at `place` of the mesh holds: cuts are in equal chunks, the last short."""
     begin, end = 0, size
-    for cut, number in zip(spread, place, strict=True):
-        if cut.axis == axis:
-            chunk = -(-(end - begin) // cut.parts)
-            begin, end = min(begin + number * chunk, end), min(begin + (number + 1) * chunk, end)
+    for at in _order(spread):
+        if spread[at].axis == axis:
+            chunk = -(-(end - begin) // spread[at].parts)
+            begin, end = min(begin + place[at] * chunk, end), min(begin + (place[at] + 1) * chunk, end)
     return range(begin, end)
 
 
@@ -155,8 +180,10 @@ def _joined(value: Any, part: torch.Tensor, spread: Sequence[_Cut], at: int, wan
     mesh, axis = value.device_mesh, spread[at].axis
     assert axis is not None
     group, here = mesh.get_group(at), list(mesh.get_coordinate())
-    # What later dimensions cut is together again: those ranks hold the same by now.
-    joined = [cut if number <= at else _Cut(None, cut.parts) for number, cut in enumerate(spread)]
+    # What later cuts took apart is together again: those ranks hold the same by now.
+    order = _order(spread)
+    done = order[order.index(at) + 1 :]
+    joined = [_Cut(None, cut.parts) if number in done else cut for number, cut in enumerate(spread)]
     pieces = []
     for number in range(spread[at].parts):
         place = [*here[:at], number, *here[at + 1 :]]

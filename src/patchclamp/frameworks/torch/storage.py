@@ -48,7 +48,7 @@ def child(held: Any, key: str) -> Any:
     """What a module holds under a name, or None; a TorchScript module's holders are no dicts."""
     if isinstance(held, dict):
         return held.get(key)
-    return held[key] if key in held else None
+    return held[key] if key in held else None  # noqa: SIM401
 
 
 Link: TypeAlias = tuple[Any, str, torch.nn.Module]

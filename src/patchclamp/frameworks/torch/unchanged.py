@@ -46,7 +46,7 @@ class _Before:
     def __init__(self, model: torch.nn.Module) -> None:
         modules = list(model.modules())
         self.attributes = [_Attributes(m.__dict__) for m in modules]
-        held = [t for one in self.attributes for t in one.tensors] + [t for m in modules for t in _renormalised(m)]
+        held = [t for one in self.attributes for t in one.tensors] + [t for m in modules for t in _elsewhere(m)]
         self.held = [(t, t.detach().clone()) for t in held]
         self.model = model
         found = {id(p): p for m in modules for p in m._parameters.values() if p is not None}
@@ -133,8 +133,11 @@ class _Attributes:
                 (container.extend if type(container) in _LISTS else container.update)(items)
 
 
-def _renormalised(module: torch.nn.Module) -> list[torch.Tensor]:
-    """The weights that an embedding with `max_norm` writes to."""
+def _elsewhere(module: torch.nn.Module) -> list[torch.Tensor]:
+    """What else a forward may write to: the buffers of a TorchScript module, which are in no dict, and the weights of
+    an embedding with `max_norm`."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return [value for _, value in module.named_buffers(recurse=False)]
     if getattr(module, "max_norm", None) is None:
         return []
     return [p for p in module._parameters.values() if p is not None]

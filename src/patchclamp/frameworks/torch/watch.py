@@ -6,6 +6,7 @@ not what the filter reads. The call that uses the weight is watched instead: its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ class OpWatch(TorchFunctionMode):
         self.module = module
         self.op = op
         self.active = False
-        self.waiting: tuple[dict[str, Any], dict[str, Any], Probe] | None = None
+        self.waiting: tuple[dict[str, Any], Mapping[str, Any], Probe] | None = None
 
     @classmethod
     def of(cls, module: torch.nn.Module, kind: Kind | None) -> OpWatch | None:
@@ -44,7 +45,7 @@ class OpWatch(TorchFunctionMode):
             return None
         return cls(module, kind.op)
 
-    def start(self, inputs: dict[str, Any], config: dict[str, Any], probe: Probe) -> None:
+    def start(self, inputs: dict[str, Any], config: Mapping[str, Any], probe: Probe) -> None:
         self.waiting = (inputs, config, probe)
         self.active = True
         self.__enter__()  # type: ignore[no-untyped-call]

@@ -6,7 +6,8 @@ They are described, but not recomputed by themselves: what they scale is compute
 from __future__ import annotations
 
 ROWS = """
-bailing_hybrid.BailingHybridForgetGate glm5_next.Glm5NextTextForgetGate | A_log = head; dt_bias = (head neuron)
+bailing_hybrid.BailingHybridForgetGate glm5_next.Glm5NextTextForgetGate
+  | A_log = head; dt_bias = (head neuron); head # num_heads
 bamba.BambaMixer falcon_h1.FalconH1Mixer granitemoehybrid.GraniteMoeHybridMambaLayer mamba2.Mamba2Mixer
   nemotron_h.NemotronHMamba2Mixer zamba2.Zamba2MambaMixer
   | A_log = head; D = head; dt_bias = head
@@ -23,7 +24,7 @@ convnext.ConvNextLayer | layer_scale_parameter = neuron
 data2vec.data2vec_audio.AMSoftmaxLoss unispeech_sat.AMSoftmaxLoss wav2vec2.AMSoftmaxLoss wav2vec2_bert.AMSoftmaxLoss
   wav2vec2_conformer.AMSoftmaxLoss wavlm.AMSoftmaxLoss
   | weight = in neuron
-deberta.DisentangledSelfAttention | q_bias = neuron; v_bias = neuron
+deberta.DisentangledSelfAttention | q_bias = unit; v_bias = unit
 deepseek_v4.DeepseekV4Attention flint.FlintAttention gpt_oss.GptOssAttention granite_swa.GraniteSWAAttention
   granitemoe_swa.GraniteMoeSWAAttention hy_v4.HYV4Attention mimo_v2_flash.MiMoV2FlashAttention
   openai_privacy_filter.OpenAIPrivacyFilterAttention
@@ -53,14 +54,14 @@ funnel.FunnelRelMultiheadAttention
 gemma3n.Gemma3nAudioAttention gemma4.Gemma4AudioAttention | per_dim_scale = neuron
 gemma3n.Gemma3nTextAltUp | correct_output_scale = neuron
 glm5_next.Glm5NextTextIndexer | index_kpool_compress_gate = neuron in; index_kpool_compress_ape: position table
-gpt_neox_japanese.GPTNeoXJapaneseAttention | dense_bias = neuron
+gpt_neox_japanese.GPTNeoXJapaneseAttention | dense_bias = unit
 grounding_dino.GroundingDinoFusionLayer mm_grounding_dino.MMGroundingDinoFusionLayer
   | vision_param = neuron; text_param = neuron
 idefics.IdeficsGatedCrossAttentionLayer | alpha_cross_attn = *first neuron; alpha_dense = *first neuron
 inkling2.Inkling2DynamicShortConvolution | static_weight = tap neuron
 inkling2.Inkling2ScaledL2Clip | scale = head neuron
-kimi_linear.KimiLinearForgetGate | A_log = *first head last; dt_bias = (head neuron)
-layoutlmv2.LayoutLMv2SelfAttention | q_bias = *first neuron; v_bias = *first neuron
+kimi_linear.KimiLinearForgetGate | A_log = *first head last; dt_bias = (head neuron); head # num_heads
+layoutlmv2.LayoutLMv2SelfAttention | q_bias = *first unit; v_bias = *first unit
 mistral_large4.MistralLarge4TextSoftmaxScaling | scale = head; bias = head
 muse_spark.MuseSparkResidualGate | gate = neuron
 nemotron_asr_streaming.NemotronAsrStreamingEncoderAttention parakeet.ParakeetEncoderAttention
@@ -73,8 +74,8 @@ phi4_multimodal.Phi4MultimodalAudioGluPointWiseConv | b1 = first neuron last; b2
 poolformer.PoolFormerLayer swiftformer.SwiftFormerEncoderBlock
   | layer_scale_1 = neuron *last; layer_scale_2 = neuron *last
 recurrent_gemma.RecurrentGemmaRglru
-  | recurrent_param = (head neuron); input_gate_weight = head in neuron; input_gate_bias = head neuron;
-    recurrent_gate_weight = head in neuron; recurrent_gate_bias = head neuron
+  | recurrent_param = (head neuron); head # num_attention_heads; input_gate_weight = head in neuron; input_gate_bias =
+    head neuron; recurrent_gate_weight = head in neuron; recurrent_gate_bias = head neuron
 rwkv.RwkvFeedForward | time_mix_key = *first neuron; time_mix_receptance = *first neuron
 rwkv.RwkvSelfAttention
   | time_decay = neuron; time_first = neuron; [mix] time_mix_key = *first neuron; [mix] time_mix_value = *first
@@ -90,7 +91,8 @@ unispeech.UniSpeechGumbelVectorQuantizer unispeech_sat.UniSpeechSatGumbelVectorQ
   wavlm.WavLMGumbelVectorQuantizer
   | codevectors = first (group code) neuron
 unispeech_sat.UniSpeechSatForPreTraining | label_embeddings_concat = code neuron
-vibevoice_asr.VibeVoiceAsrConvNext1dLayer | gamma = neuron; ffn_gamma = neuron
+vibevoice_acoustic_tokenizer.VibeVoiceAcousticTokenizerConvNext1dLayer vibevoice_asr.VibeVoiceAsrConvNext1dLayer
+  | gamma = neuron; ffn_gamma = neuron
 videoprism.VideoPrismMultiheadAttentionPoolingHead
   | per_dim_scale = neuron; pooling_attention_query: learned queries
 vits.VitsElementwiseAffine | translate = neuron last; log_scale = neuron last
@@ -107,4 +109,5 @@ zaya.ZayaModel | input_hidden_states_scale = neuron; input_hidden_states_bias = 
 zaya.ZayaQKNorm | temp = head
 zaya.ZayaResidualScaling
   | hidden_states_scale = neuron; hidden_states_bias = neuron; residual_scale = neuron; residual_bias = neuron
+zaya.ZayaRouter | router_states_scale = neuron
 """

@@ -127,20 +127,20 @@ _PLAIN = """
     dots1.Dots1RMSNorm dots3_note.Dots3NoteRMSNorm embedding_gemma2.EmbeddingGemma2RMSNorm emu3.Emu3RMSNorm
     ernie4_5.Ernie4_5RMSNorm ernie4_5_moe.Ernie4_5_MoeRMSNorm ernie4_5_vl_moe.Ernie4_5_VLMoeRMSNorm
     eurobert.EuroBertRMSNorm evolla.EvollaRMSNorm exaone4.Exaone4RMSNorm exaone4_5.Exaone4_5_RMSNorm
-    exaone_moe.ExaoneMoeRMSNorm falcon_h1.FalconH1RMSNorm falcon_mamba.FalconMambaRMSNorm
-    falcon_mamba.FalconMambaWeightlessRMSNorm flex_olmo.FlexOlmoRMSNorm flint.FlintRMSNorm gemma3n.Gemma3nRMSNorm
-    gemma4.Gemma4RMSNorm gemma4_unified.Gemma4UnifiedRMSNorm glm.GlmRMSNorm glm4.Glm4RMSNorm glm4_moe.Glm4MoeRMSNorm
-    glm4_moe_lite.Glm4MoeLiteRMSNorm glm4v.Glm4vRMSNorm glm4v_moe.Glm4vMoeRMSNorm glm4v_moe.Glm4vMoeTextRMSNorm
-    glm5_next.Glm5NextRMSNorm glm5_next.Glm5NextTextRMSNorm glm_image.GlmImageRMSNorm glm_moe_dsa.GlmMoeDsaRMSNorm
-    glm_ocr.GlmOcrRMSNorm gpt_oss.GptOssRMSNorm gradium_phonon_tts.GradiumPhononTTSTimestepNorm
-    granite.GraniteRMSNorm granite4_vision.Granite4VisionTextRMSNorm granite_docling.GraniteDoclingTextRMSNorm
-    granite_swa.GraniteSWARMSNorm granitemoe.GraniteMoeRMSNorm granitemoe_swa.GraniteMoeSWARMSNorm
-    granitemoehybrid.GraniteMoeHybridRMSNorm granitemoeshared.GraniteMoeSharedRMSNorm helium.HeliumRMSNorm
-    higgs_audio_v2.HiggsAudioV2RMSNorm hunyuan_v1_dense.HunYuanDenseV1RMSNorm hunyuan_v1_moe.HunYuanMoEV1RMSNorm
-    hunyuan_vl.HunYuanVLRMSNorm hy_v3.HYV3RMSNorm hy_v4.HYV4RMSNorm hyperclovax.HyperCLOVAXRMSNorm
-    idefics.IdeficsRMSNorm idefics2.Idefics2RMSNorm idefics3.Idefics3RMSNorm imagegpt.ImageGPTLayerNorm
-    inkling.InklingRMSNorm inkling2.Inkling2RMSNorm internvl.InternVLVisionRMSNorm jamba.JambaRMSNorm
-    jetmoe.JetMoeRMSNorm kimi_linear.KimiLinearRMSNorm kolibri1.Kolibri1RMSNorm kosmos2_5.Kosmos2_5LayerNorm
+    exaone_moe.ExaoneMoeRMSNorm falcon_h1.FalconH1RMSNorm falcon_mamba.FalconMambaRMSNorm flex_olmo.FlexOlmoRMSNorm
+    flint.FlintRMSNorm gemma3n.Gemma3nRMSNorm gemma4.Gemma4RMSNorm gemma4_unified.Gemma4UnifiedRMSNorm
+    glm.GlmRMSNorm glm4.Glm4RMSNorm glm4_moe.Glm4MoeRMSNorm glm4_moe_lite.Glm4MoeLiteRMSNorm glm4v.Glm4vRMSNorm
+    glm4v_moe.Glm4vMoeRMSNorm glm4v_moe.Glm4vMoeTextRMSNorm glm5_next.Glm5NextRMSNorm glm5_next.Glm5NextTextRMSNorm
+    glm_image.GlmImageRMSNorm glm_moe_dsa.GlmMoeDsaRMSNorm glm_ocr.GlmOcrRMSNorm gpt_oss.GptOssRMSNorm
+    gradium_phonon_tts.GradiumPhononTTSTimestepNorm granite.GraniteRMSNorm granite4_vision.Granite4VisionTextRMSNorm
+    granite_docling.GraniteDoclingTextRMSNorm granite_swa.GraniteSWARMSNorm granitemoe.GraniteMoeRMSNorm
+    granitemoe_swa.GraniteMoeSWARMSNorm granitemoehybrid.GraniteMoeHybridRMSNorm
+    granitemoeshared.GraniteMoeSharedRMSNorm helium.HeliumRMSNorm higgs_audio_v2.HiggsAudioV2RMSNorm
+    hunyuan_v1_dense.HunYuanDenseV1RMSNorm hunyuan_v1_moe.HunYuanMoEV1RMSNorm hunyuan_vl.HunYuanVLRMSNorm
+    hy_v3.HYV3RMSNorm hy_v4.HYV4RMSNorm hyperclovax.HyperCLOVAXRMSNorm idefics.IdeficsRMSNorm
+    idefics2.Idefics2RMSNorm idefics3.Idefics3RMSNorm imagegpt.ImageGPTLayerNorm inkling.InklingRMSNorm
+    inkling2.Inkling2RMSNorm internvl.InternVLVisionRMSNorm jamba.JambaRMSNorm jetmoe.JetMoeRMSNorm
+    kimi_linear.KimiLinearRMSNorm kolibri1.Kolibri1RMSNorm kosmos2_5.Kosmos2_5LayerNorm
     kyutai_speech_to_text.KyutaiSpeechToTextRMSNorm laguna.LagunaRMSNorm lfm2.Lfm2RMSNorm lfm2_moe.Lfm2MoeRMSNorm
     lfm3.Lfm3RMSNorm lfm3_vl.Lfm3VlVisionRMSNorm lighton_ocr.LightOnOcrRMSNorm llama.LlamaRMSNorm
     llama4.Llama4TextRMSNorm longcat_flash.LongcatFlashRMSNorm longt5.LongT5LayerNorm mamba.MambaRMSNorm
@@ -163,8 +163,9 @@ _PLAIN = """
     switch_transformers.SwitchTransformersLayerNorm t5.T5LayerNorm timesfm.TimesFmRMSNorm
     timesfm2_5.TimesFm2_5RMSNorm udop.UdopLayerNorm ultrabert.UltrabertRMSNorm ultravbert.UltraVBertRMSNorm
     umt5.UMT5LayerNorm unlimited_ocr.UnlimitedOcrTextRMSNorm vibevoice.VibeVoiceRMSNorm
-    vibevoice_asr.VibeVoiceAsrRMSNorm voxtral_realtime.VoxtralRealtimeRMSNorm xcodec2.Xcodec2RMSNorm
-    xlstm.xLSTMRMSNorm youtu.YoutuRMSNorm zamba.ZambaRMSNorm zamba2.Zamba2RMSNorm zaya.ZayaRMSNorm
+    vibevoice_acoustic_tokenizer.VibeVoiceAcousticTokenizerRMSNorm vibevoice_asr.VibeVoiceAsrRMSNorm
+    voxtral_realtime.VoxtralRealtimeRMSNorm xcodec2.Xcodec2RMSNorm xlstm.xLSTMRMSNorm youtu.YoutuRMSNorm
+    zamba.ZambaRMSNorm zamba2.Zamba2RMSNorm zaya.ZayaRMSNorm
 """
 _CENTRED = """
     gemma.GemmaRMSNorm gemma2.Gemma2RMSNorm gemma3.Gemma3RMSNorm minimax_m3_vl.MiniMaxM3VLRMSNorm
@@ -187,7 +188,12 @@ _COHERE = """
     cohere_compass.CohereCompassLayerNorm
 """
 _EITHER_FORMAT = """
-    dinov3_convnext.DINOv3ConvNextLayerNorm dinov3_convnext.DINOv3ConvNextLayerNorm
+    convnext.ConvNextLayerNorm convnextv2.ConvNextV2LayerNorm deepseek_ocr2.DeepseekOcr2SamLayerNorm
+    deepseek_vl_hybrid.DeepseekVLHybridLayerNorm dinov3_convnext.DINOv3ConvNextLayerNorm edgetam.EdgeTamLayerNorm
+    edgetam_video.EdgeTamVideoLayerNorm got_ocr2.GotOcr2LayerNorm lw_detr.LwDetrLayerNorm
+    pp_formulanet.PPFormulaNetLayerNorm rf_detr.RfDetrLayerNorm sam.SamLayerNorm sam2.Sam2LayerNorm
+    sam2_video.Sam2VideoLayerNorm sam3_tracker.Sam3TrackerLayerNorm sam3_tracker_video.Sam3TrackerVideoLayerNorm
+    sam_hq.SamHQLayerNorm seggpt.SegGptLayerNorm slanext.SLANeXtLayerNorm unlimited_ocr.UnlimitedOcrSamLayerNorm
 """
 _CHANNELS_FIRST = """
     eomt.EomtLayerNorm2d eomt_dinov3.EomtDinov3LayerNorm2d squeezebert.SqueezeBertLayerNorm

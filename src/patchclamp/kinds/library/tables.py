@@ -58,17 +58,26 @@ def _matrices() -> Table:
         input="*at (group in)",
         output="*at (group neuron)",
         neuron=("group", "neuron"),
+        sizes={"group": "num_groups"},
     )
     split = replace(
-        grouped, arrays={"weight": "(group neuron) in"}, input="*at group in", output="*at group neuron",
+        grouped,
+        arrays={"weight": "(group neuron) in"},
+        input="*at group in",
+        output="*at group neuron",
         sizes={"group": "n_groups"},
     )
-    quantised = replace(
-        _LINEAR, apart={"fc_scaling_factor": _STEP, "weight_integer": _WHOLE, "bias_integer": _WHOLE}
-    )
+    quantised = replace(_LINEAR, apart={"fc_scaling_factor": _STEP, "weight_integer": _WHOLE, "bias_integer": _WHOLE})
     norm = Kind(
-        "", "layer_norm", {"weight": "neuron", "bias": "neuron"}, input="*at neuron", output="*at neuron",
-        config={"eps": "eps"}, apart={"shift": "shift of the integer sum"}, noun="feature", role="norm",
+        "",
+        "layer_norm",
+        {"weight": "neuron", "bias": "neuron"},
+        input="*at neuron",
+        output="*at neuron",
+        config={"eps": "eps"},
+        apart={"shift": "shift of the integer sum"},
+        noun="feature",
+        role="norm",
     )
     return (
         (turned, ".pytorch_utils.Conv1D"),
@@ -87,7 +96,11 @@ def _called(word: str, line: str) -> Kind:
 
 
 _BARE = (
-    ("mm_input_projection_weight", "in neuron", "gemma3.Gemma3MultiModalProjector t5gemma2.T5Gemma2MultiModalProjector"),
+    (
+        "mm_input_projection_weight",
+        "in neuron",
+        "gemma3.Gemma3MultiModalProjector t5gemma2.T5Gemma2MultiModalProjector",
+    ),
     ("text_projection", "in neuron", "omdet_turbo.OmDetTurboLanguageBackbone"),
     ("proj", "in neuron", "inkling.InklingRelativeLogits inkling2.Inkling2RelativeLogits"),
 )
@@ -99,7 +112,8 @@ def _convolutions() -> Table:
         (standard, "bit.WeightStandardizedConv2d"),
         (
             replace(_CONV["Conv1d"], called=True),
-            "lasr.LasrEncoderCTCHead parakeet.ParakeetEncoderCTCHead moonshine_streaming.MoonshineStreamingCausalConv1d",
+            "lasr.LasrEncoderCTCHead parakeet.ParakeetEncoderCTCHead "
+            "moonshine_streaming.MoonshineStreamingCausalConv1d",
         ),
     )
 

@@ -8,8 +8,8 @@ ROWS = """
   | latents: learned queries
 .models.idefics.vision.IdeficsVisionEmbeddings altclip.AltCLIPVisionEmbeddings bridgetower.BridgeTowerVisionEmbeddings
   chinese_clip.ChineseCLIPVisionEmbeddings clip.CLIPVisionEmbeddings clipseg.CLIPSegVisionEmbeddings
-  git.GitVisionEmbeddings kosmos2.Kosmos2VisionEmbeddings metaclip_2.MetaClip2VisionEmbeddings mlcd.MLCDVisionEmbeddings
-  mllama.MllamaVisionModel owlv2.Owlv2VisionEmbeddings owlvit.OwlViTVisionEmbeddings
+  git.GitVisionEmbeddings kosmos2.Kosmos2VisionEmbeddings metaclip_2.MetaClip2VisionEmbeddings
+  mlcd.MLCDVisionEmbeddings mllama.MllamaVisionModel owlv2.Owlv2VisionEmbeddings owlvit.OwlViTVisionEmbeddings
   pe_audio.PeAudioEncoderPatchEmbedder pe_audio_video.PeAudioVideoEncoderPatchEmbedder
   pe_video.PeVideoEncoderPatchEmbedder unlimited_ocr.UnlimitedOcrVisionEmbeddings x_clip.XCLIPVisionEmbeddings
   | class_embedding: class token
@@ -40,8 +40,8 @@ aria.AriaProjector granite_speech.GraniteSpeechEncoderProjector granite_speech_p
 audio_spectrogram_transformer.ASTEmbeddings
   | cls_token: class token; distillation_token: distillation token; position_embeddings: position table
 beit.BeitEmbeddings data2vec.data2vec_vision.Data2VecVisionEmbeddings dinov2.Dinov2Embeddings
-  internvl.InternVLVisionEmbeddings qianfan_ocr.QianfanOCRVisionEmbeddings rf_detr.RfDetrDinov2Embeddings
-  vit.ViTEmbeddings
+  flava.FlavaImageEmbeddings internvl.InternVLVisionEmbeddings qianfan_ocr.QianfanOCRVisionEmbeddings
+  rf_detr.RfDetrDinov2Embeddings vit.ViTEmbeddings
   | cls_token: class token; mask_token: mask token; position_embeddings: position table
 beit.BeitRelativePositionBias clap.ClapAudioSelfAttention data2vec.data2vec_vision.Data2VecVisionRelativePositionBias
   donut.donut_swin.DonutSwinSelfAttention maskformer.maskformer_swin.MaskFormerSwinSelfAttention
@@ -88,7 +88,8 @@ deepseek_ocr2.DeepseekOcr2SamVisionAttention got_ocr2.GotOcr2VisionAttention pp_
   unlimited_ocr.UnlimitedOcrSamVisionAttention vitdet.VitDetAttention
   | rel_pos_h, rel_pos_w: relative position table
 deepseek_ocr2.DeepseekOcr2SamVisionEncoder got_ocr2.GotOcr2VisionEncoder pp_formulanet.PPFormulaNetVisionModel
-  sam.SamVisionEncoder sam_hq.SamHQVisionEncoder slanext.SLANeXtVisionEncoder unlimited_ocr.UnlimitedOcrSamVisionEncoder
+  sam.SamVisionEncoder sam_hq.SamHQVisionEncoder slanext.SLANeXtVisionEncoder
+  unlimited_ocr.UnlimitedOcrSamVisionEncoder
   | pos_embed: position table
 deepseek_v4.DeepseekV4CSACompressor deepseek_v4.DeepseekV4HCACompressor deepseek_v4.DeepseekV4Indexer
   | position_bias: position table
@@ -108,8 +109,8 @@ dinov3_vit.DINOv3ViTEmbeddings eomt_dinov3.EomtDinov3Embeddings sapiens2.Sapiens
   | cls_token: class token; mask_token: mask token; register_tokens: register tokens
 donut.donut_swin.DonutSwinEmbeddings ijepa.IJepaEmbeddings swin.SwinEmbeddings swinv2.Swinv2Embeddings
   | mask_token: mask token; position_embeddings: position table
-dpt.DPTViTEmbeddings dpt.DPTViTHybridEmbeddings flava.FlavaImageEmbeddings pixio.PixioEmbeddings
-  pvt.PvtPatchEmbeddings vilt.ViltEmbeddings vit_mae.ViTMAEEmbeddings vit_msn.ViTMSNEmbeddings vivit.VivitEmbeddings
+dpt.DPTViTEmbeddings dpt.DPTViTHybridEmbeddings pixio.PixioEmbeddings pvt.PvtPatchEmbeddings vilt.ViltEmbeddings
+  vit_mae.ViTMAEEmbeddings vit_msn.ViTMSNEmbeddings vivit.VivitEmbeddings
   | cls_token: class token; position_embeddings: position table
 edgetam.EdgeTamModel sam2.Sam2Model sam3_tracker.Sam3TrackerModel | no_memory_embedding: memory token
 edgetam_video.EdgeTamVideoModel sam2_video.Sam2VideoModel sam3_tracker_video.Sam3TrackerVideoModel
@@ -121,6 +122,7 @@ ernie4_5_moe.Ernie4_5_MoeStatics ernie4_5_vl_moe.Ernie4_5_VLMoeMoeStatics
   | e_score_correction_bias: bias that chooses experts
 esm.esmfold.EsmForProteinFolding | esm_s_combine: share of each layer in their mean
 evolla.EvollaSequenceAlignerCrossAttention | gate_attention, gate_ffw: gate of a branch
+falcon_mamba.FalconMambaWeightlessRMSNorm | weight: not used
 focalnet.FocalNetEmbeddings videomae.VideoMAEForPreTraining | mask_token: mask token
 gemma4.Gemma4VisionPatchEmbedder | position_embedding_table: position table
 gemma4_unified.Gemma4UnifiedVisionEmbedder | pos_embedding: position table
