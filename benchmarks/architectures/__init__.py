@@ -17,12 +17,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from torch import nn
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.utils import logging
 
 from .entry import made
 from .inputs import find, left_out
-from .models import NotBuilt, model_class
+from .models import CONFIG_MAPPING_NAMES, NotBuilt, model_class
 from .randomise import randomise
 from .shrink import small_config
 from .table import entry
@@ -47,7 +46,7 @@ def names() -> tuple[str, ...]:
 
 def build(model_type: str, seed: int = 0) -> Built:
     """The model of this type, the same one for the same seed."""
-    logging.set_verbosity_error()
+    logging.set_verbosity(40)
     special = entry(model_type)
     if special.missing:
         raise NotBuilt(special.missing)
@@ -66,11 +65,12 @@ def build(model_type: str, seed: int = 0) -> Built:
 
 def _filled(kind: type[nn.Module], config: Any) -> nn.Module:
     """Memory that a constructor leaves as it was is NaN here, and so found; else two builds would differ."""
-    before, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic
+    before, fill = torch.are_deterministic_algorithms_enabled(), deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
+    deterministic.fill_uninitialized_memory = True
     try:
         return kind(config)
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        deterministic.fill_uninitialized_memory = fill

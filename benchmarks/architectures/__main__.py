@@ -1,4 +1,7 @@
-"""Build and run every architecture, each in a process of its own: `python -m benchmarks.architectures [--only TYPE ...]`."""
+"""Build and run every architecture, each in a process of its own.
+
+python -m benchmarks.architectures [--only TYPE ...] [--out FILE.json]
+"""
 
 from __future__ import annotations
 

@@ -20,31 +20,36 @@ _ATTEMPTS = 24
 Inputs = dict[str, Any]
 
 # Given whenever the forward takes them, required or not.
-_ALWAYS = [
-    "input_ids",
-    "pixel_values",
-    "bbox",
-    "decoder_input_ids",
-    "input_features",
-    "input_values",
-    "audio_values",
-    "image_grid_thw",
-    "grid_thw",
-    "visual_feats",
-    "visual_pos",
-    "states",
-    "entity_ids",
-    "flattened_patches",
-    "spatial_shapes",
-    "pixel_position_ids",
-    "image_position_ids",
-    "protein_input_ids",
-    "protein_attention_mask",
-    "image_sizes",
-    "aspect_ratio_ids",
-    "aspect_ratio_mask",
-    "image_grid_hws",
-]
+_ALWAYS = frozenset(
+    {
+        "input_ids",
+        "pixel_values",
+        "bbox",
+        "decoder_input_ids",
+        "input_features",
+        "input_features_mask",
+        "feature_attention_mask",
+        "input_values",
+        "audio_values",
+        "image_grid_thw",
+        "grid_thw",
+        "image_grid_hws",
+        "image_merge_sizes",
+        "image_sizes",
+        "visual_feats",
+        "visual_pos",
+        "states",
+        "entity_ids",
+        "flattened_patches",
+        "spatial_shapes",
+        "pixel_position_ids",
+        "image_position_ids",
+        "protein_input_ids",
+        "protein_attention_mask",
+        "aspect_ratio_ids",
+        "aspect_ratio_mask",
+    }
+)
 _SOUND = frozenset(["input_features", "input_values", "audio_values"])
 _SIGHT = frozenset(["pixel_values", "pixel_values_videos", "flattened_patches"])
 _NEVER = frozenset(["inputs_embeds", "decoder_inputs_embeds", "labels", "return_dict"])
@@ -130,7 +135,7 @@ def _wanted(model: nn.Module, taken: dict[str, bool]) -> list[str]:
 
 def _groups(names: list[str], taken: dict[str, bool]) -> Iterator[list[str]]:
     """All arguments, then without sound, then without images, then the required ones and text."""
-    sound = _SOUND
+    sound = {name for name in names if name in _SOUND or "feature" in name}
     sight = {name for name in names if name in _SIGHT or "pixel" in name or "image" in name or "grid" in name}
     seen: list[list[str]] = []
     for skipped in (set(), sound, sight, sight | sound):
@@ -238,8 +243,9 @@ def _hidden(facts: Facts, model: nn.Module) -> Iterator[Tensor]:
     yield torch.randn(16, width)
 
 
-def _image_sizes(facts: Facts, model: nn.Module) -> Iterator[Tensor]:
+def _image_sizes(facts: Facts, model: nn.Module) -> Iterator[Tensor | None]:
     yield torch.tensor([list(facts.image)])
+    yield None
 
 
 def _shapes(facts: Facts, model: nn.Module) -> Iterator[Tensor]:
@@ -256,8 +262,13 @@ def _flat(facts: Facts, model: nn.Module) -> Iterator[Tensor]:
     yield torch.cat([places, torch.randn(16, facts.channels * facts.patch[0] * facts.patch[1])], 1)[None]
 
 
-def _frame_mask(facts: Facts, model: nn.Module) -> Iterator[Tensor]:
+def _merge_sizes(facts: Facts, model: nn.Module) -> Iterator[Tensor]:
+    yield torch.tensor([2])
+
+
+def _frame_mask(facts: Facts, model: nn.Module) -> Iterator[Tensor | None]:
     yield torch.ones(1, FRAMES, dtype=torch.long)
+    yield None
 
 
 def _past(facts: Facts, model: nn.Module) -> Iterator[Tensor]:
@@ -291,6 +302,8 @@ _MAKERS: dict[str, Callable[[Facts, nn.Module], Iterator[Any]]] = {
     "pixel_attention_mask": _patch_mask,
     "flattened_patches": _flat,
     "input_features_mask": _frame_mask,
+    "feature_attention_mask": _frame_mask,
+    "image_merge_sizes": _merge_sizes,
     "past_values": _past,
     "past_observed_mask": _past_ones,
 }

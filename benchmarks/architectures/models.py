@@ -11,8 +11,9 @@ from typing import Any
 import transformers
 from torch import nn
 from transformers import CONFIG_MAPPING, PreTrainedModel
-from transformers.models.auto import modeling_auto
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto import configuration_auto, modeling_auto
+
+CONFIG_MAPPING_NAMES: dict[str, str] = vars(configuration_auto)["CONFIG_MAPPING_NAMES"]
 
 
 class NotBuilt(Exception):

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -45,17 +45,18 @@ class Result:
 def run(types: Iterable[str], jobs: int, task: Callable[[str], Any] | None = None) -> Iterator[Any]:
     """What a task finds of each type (by itself: whether it builds and runs), as they come; a Result where it fails."""
     context = multiprocessing.get_context("fork")
-    todo, live = list(types)[::-1], {}
+    todo = list(types)[::-1]
+    live: dict[Any, tuple[str, BaseProcess, float]] = {}
     while todo or live:
         while todo and len(live) < jobs:
             here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(there, todo[-1], task or _tried))
+            process: BaseProcess = context.Process(target=_child, args=(there, todo[-1], task or _tried))
             process.start()
             there.close()
             live[here] = (todo.pop(), process, time.monotonic())
         for connection in wait(list(live), timeout=0.5):
             model_type, process, started = live.pop(connection)
-            yield _received(connection, model_type, process, started)  # type: ignore[arg-type]
+            yield _received(cast(Connection, connection), model_type, process, started)
         yield from _overdue(live)
 
 

@@ -1,4 +1,4 @@
-"""Build a small config of any type: walk its fields, and those of the configs inside it, and shrink each by its name."""
+"""Build a small config of any type: walk its fields, and those of the configs inside it; shrink each by its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .rules import CEILING, TOKEN, WIDE, kind_of
 
 VOCABULARY = 128
 _SKIP = frozenset(
-    [
+    {
         "transformers_version",
         "architectures",
         "output_hidden_states",
@@ -26,7 +26,7 @@ _SKIP = frozenset(
         "label2id",
         "problem_type",
         "type_vocab_size",
-    ]
+    }
 )
 _SCALED = frozenset({"width", "inner", "expert_width", "head_dim", "wide_head"})
 # Lists that a config without them fills in for its full size.
@@ -65,21 +65,23 @@ def small_config(model_type: str, override: Mapping[str, Any], scale: int = 0) -
 
 def _large(model_type: str, override: Mapping[str, Any]) -> PretrainedConfig:
     """The default config. Some have none: those are given what the override says about the configs inside them."""
-    kind = CONFIG_MAPPING[model_type]
+    kind: Any = CONFIG_MAPPING[model_type]
     subs = {
         path: CONFIG_MAPPING[value.model_type]()
         for path, value in override.items()
         if isinstance(value, Sub) and "." not in path
     }
     try:
-        return kind(**subs)
+        large: PretrainedConfig = kind(**subs)
+        return large
     except Exception:
         inner: dict[str, Any] = {}
         for path, value in override.items():
             head, _, last = path.partition(".")
             if last and "." not in last:
                 inner.setdefault(head, {})[last] = value
-        return kind(**inner, **subs)
+        large = kind(**inner, **subs)
+        return large
 
 
 def _small(large: PretrainedConfig, path: str, override: Mapping[str, Any], tokens: Tokens) -> PretrainedConfig:
@@ -243,9 +245,8 @@ def _picked_layers(config: PretrainedConfig) -> list[int]:
     lists = [found for name in _list_names(config) if (found := _per_layer(name, _read(config, name), config))]
     if getattr(config, "_out_indices", None) and not hasattr(config, "depths"):
         return list(range(min(count, max(2, len(config._out_indices)))))
+    lists = [found for found in lists if len({str(kind) for kind in found}) <= 6]
     need = {(at, str(kind)) for at, found in enumerate(lists) for kind in found}
-    if len(need) > 12:
-        need = set()
     upto = 2
     while upto < count and not need <= {(at, str(k)) for at, found in enumerate(lists) for k in found[:upto]}:
         upto += 1
@@ -310,7 +311,12 @@ def _head_dim(new: dict[str, Any]) -> int:
 
 def _fill(new: dict[str, Any], large: PretrainedConfig) -> None:
     """Values that a model needs and its default config leaves open."""
-    wanted = {"head_dim": _head_dim(new), "num_experts_per_tok": 2, "prediction_length": 4, "num_key_value_heads": 4}
+    wanted: dict[str, Any] = {
+        "head_dim": _head_dim(new),
+        "num_experts_per_tok": 2,
+        "prediction_length": 4,
+        "num_key_value_heads": 4,
+    }
     layers = new.get("num_hidden_layers")
     if isinstance(layers, int):
         wanted["layer_types"] = ["full_attention"] * layers

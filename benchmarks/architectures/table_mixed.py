@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from .entry import Entry, Sub, bools, floats, ids, normal, ones
-from .table_text import COMPASS_ROPE, ERNIE_ROPE, QWEN4
+from .table_text import COMPASS_ROPE, DOTS3, ERNIE_ROPE, QWEN4
 
 _THINKER = "its thinker: the whole one has no forward"
+_TILES = {"image_grid_pinpoints": [[64, 64]]}
+_FIVE_TILES = {"pixel_values": normal(1, 5, 3, 32, 32), "image_sizes": [[64, 64]]}
 
 MIXED: dict[str, Entry] = {
     "align": Entry(
@@ -32,7 +34,6 @@ MIXED: dict[str, Entry] = {
     "layoutlmv2": Entry(missing="needs the package detectron2"),
     "chameleon": Entry({"vocabulary_map": {"<image>": 120, "IMGIMGA0Z": 121, "IMGIMGBZ": 122}}),
     "qwen2_5_omni": Entry(part="thinker", note=_THINKER),
-    "layoutlmv3": Entry({"coordinate_size": 5, "shape_size": 6}),
     "layoutxlm": Entry(missing="a name for layoutlmv2, which needs the package detectron2"),
     "cohere_compass": Entry({"text_config.rope_parameters": COMPASS_ROPE}),
     "diffusion_gemma": Entry(
@@ -46,7 +47,7 @@ MIXED: dict[str, Entry] = {
         inputs={"pixel_values": normal(1, 4, 3, 32, 32), "qformer_input_ids": ids(1, 8)},
     ),
     "molmo2": Entry({"adapter_config.vision_feature_layer": [1, 0]}),
-    "dots3_note": Entry(inputs={"pixel_values": None, "input_features": None}, note="text only"),
+    "dots3_note": Entry({"text_config.per_layer_config": DOTS3}, inputs={"pixel_values": None, "input_features": None}),
     "emu3": Entry(
         {
             "vocabulary_map": {
@@ -97,7 +98,6 @@ MIXED: dict[str, Entry] = {
     "paddleocr_vl": Entry(
         {"text_config.rope_parameters": {**ERNIE_ROPE, "mrope_section": [2, 1, 1]}},
         inputs={"pixel_values": None, "image_grid_thw": None},
-        note="text only",
     ),
     "qwen3_omni_moe": Entry(
         {"talker_config.text_config.shared_expert_intermediate_size": 32, "talker_config.spatial_merge_size": 2},
@@ -105,8 +105,12 @@ MIXED: dict[str, Entry] = {
         note=_THINKER,
     ),
     "tvp": Entry({"max_img_size": 64, "visual_prompt_size": 8}),
-    "gemma4_assistant": Entry(missing="all its layers reuse keys and values of another model's run"),
-    "gemma4_unified_assistant": Entry(missing="all its layers reuse keys and values of another model's run"),
+    "gemma4_assistant": Entry(
+        missing="all its layers reuse another model's keys and values: its class refuses such a config by itself"
+    ),
+    "gemma4_unified_assistant": Entry(
+        missing="all its layers reuse another model's keys and values: its class refuses such a config by itself"
+    ),
     "granite4_vision": Entry(
         {
             "deepstack_layer_map": [[-1, 0]],
@@ -120,4 +124,19 @@ MIXED: dict[str, Entry] = {
         }
     ),
     "nougat": Entry(missing="its default config names a type, donut_swin, that does not exist"),
+    "layoutlmv3": Entry(
+        {"coordinate_size": 5, "shape_size": 6, "input_size": 32, "patch_size": 8},
+        inputs={"pixel_values": normal(1, 3, 32, 32)},
+    ),
+    "llama4": Entry({"vision_config.intermediate_size": 128}),
+    "voxtral": Entry({"audio_token_id": 120}, inputs={"input_features": normal(1, 32, 64)}),
+    "llava_onevision": Entry(_TILES, inputs=_FIVE_TILES),
+    "llava_next": Entry(_TILES, inputs=_FIVE_TILES),
+    "llava_next_video": Entry(_TILES, inputs=_FIVE_TILES),
+    "granite_speech": Entry({"window_size": 15}, inputs={"input_features": normal(1, 64, 160)}),
+    "granite_speech_plus": Entry({"window_size": 15}, inputs={"input_features": normal(1, 64, 160)}),
+    "vibevoice": Entry({"audio_config.num_filters": 4, "semantic_model_config.num_filters": 4}),
+    "vibevoice_asr": Entry(
+        {"acoustic_tokenizer_encoder_config.num_filters": 4, "semantic_tokenizer_encoder_config.num_filters": 4}
+    ),
 }

@@ -103,9 +103,8 @@ SOUND: dict[str, Entry] = {
         cls="MusicgenMelodyForConditionalGeneration",
         inputs={"decoder_input_ids": ids(4, 6)},
     ),
-    "qwen3_asr_encoder": Entry(
-        {"n_window": 8, "n_window_infer": 16},
-        inputs={"input_features": normal(1, 32, 128), "input_features_mask": ones(1, 128)},
-    ),
     "voxtral_realtime": Entry(inputs={"input_ids": ids(1, 8), "input_features": normal(1, 32, 64)}),
+    "qwen3_asr_encoder": Entry(
+        inputs={"input_features": normal(1, 32, 100), "input_features_mask": ones(1, 100)},
+    ),
 }

@@ -16,6 +16,9 @@ QWEN4 = {
     "split_ngram_parts": 1,
     "make_ngram_vocab_size_divisible_by": 1,
 }
+DOTS3 = {
+    2: {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16, "qk_nope_head_dim": 8, "v_head_dim": 8}
+}
 _MAMBA = {"num_heads": 4, "head_dim": 16}
 
 TEXT: dict[str, Entry] = {
@@ -98,7 +101,7 @@ TEXT: dict[str, Entry] = {
     "qwen3_omni_moe_talker_text": Entry(
         {"shared_expert_intermediate_size": 32}, inputs={"input_ids": None, "inputs_embeds": normal(1, 12, 32)}
     ),
-    "esmfold2": Entry(missing="its inputs are folded proteins with 10 arguments that this package does not make"),
-    "dots3_note_text": Entry({"q_lora_rank": 16, "kv_lora_rank": 16, "sliding_window": 8}),
+    "esmfold2": Entry(missing="its ten inputs describe a protein, atom by atom, and are not made here"),
     "gemma3n_text": Entry({"intermediate_size": 64}),
+    "dots3_note_text": Entry({"per_layer_config": DOTS3}),
 }

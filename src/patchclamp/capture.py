@@ -66,7 +66,7 @@ class Capture:
 
     @property
     def hidden(self) -> bool:
-        """Whether what its neurons give is not seen from outside: then the layer's whole call is copied, to run again."""
+        """Whether what its neurons give is not seen from outside: the layer's whole call is copied, to run it again."""
         return self.layer.kind is not None and self.layer.kind.family in ("recurrent", "experts")
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:

@@ -23,7 +23,8 @@ _SHARED = ("neuron", "embedding")
 
 @dataclass(frozen=True)
 class Counted:
-    """The count of one layer. `positions` and `placed` are None where the input size is not known.
+    """The count of one layer. `positions` and `placed` are None where they are not known: no input size was given, or
+    the neurons work inside the layer and another number of times than it returns values.
 
     neurons     one for each set of weights (a conv filter counts once)
     positions   the size of the output map on which each is repeated
@@ -179,13 +180,17 @@ def _own(layer: LayerInfo, main: Population) -> Sequence[Population]:
     return [cells for cells in others if any(placed.array.path in own for placed in cells.placed)]
 
 
-def _positions(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The output map. Time steps of a recurrent layer are the same neurons at other times, so they do not count."""
-    if layer.kind is None or layer.kind.family == "recurrent" or not layer.kind.output:
+def _positions(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The output map. Time steps of a recurrent layer are the same neurons at other times, so they do not count.
+
+    None where the neurons work inside the layer, and what it returns has other axes.
+    """
+    if layer.kind is None or layer.kind.family == "recurrent":
         return ()
+    inside = layer.kind.called or layer.kind.family == "experts"
     try:
-        return positions(frame_out(layer, cells, shape))
+        return positions(frame_out(layer, cells, shape)) if layer.kind.output else None
     except KindError:
-        if layer.kind.called:  # what a call inside the layer gives has another shape than what the layer returns
-            return ()
+        if inside:
+            return None
         raise

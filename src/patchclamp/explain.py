@@ -62,8 +62,8 @@ def _many(count: int, noun: str) -> str:
 def explain_layer(layer: LayerInfo) -> str:
     """What a layer is: one line, then one for each array."""
     name = layer.name or "the network"
-    if layer.kind is not None and layer.main is None and layer.heads:
-        return "\n".join(_explain_heads(layer, name))
+    if layer.kind is not None and layer.heads and (layer.main is None or layer.kind.family == "attention"):
+        return "\n".join((*_explain_heads(layer, name), *_own(layer), *_apart(layer)))
     if layer.kind is None or layer.main is None:
         return _explain_unknown(layer, name)
     lines = [f"{name} ({layer.kind.title}, {layer.known}): {_summary(layer, layer.kind, layer.main)}"]
@@ -81,6 +81,12 @@ def explain_layer(layer: LayerInfo) -> str:
             "  two biases for each gate: bias_ih with what enters, bias_hh with the hidden state; both are added"
         )
     return "\n".join(lines)
+
+
+def _own(layer: LayerInfo) -> list[str]:
+    """A line for each array that an attention itself holds for its heads."""
+    held = layer.main.placed if layer.main is not None else ()
+    return [f"  {placed.array.name} {placed.array.shape}: {placed.layout.line}" for placed in held]
 
 
 def _apart(layer: LayerInfo) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .capture import Seen, bounded
-from .compare import Compared, precision
+from .compare import Compared
 from .errors import KindError, RunError
 from .formulas import Floats, Precision
 from .formulas.case import Ints
@@ -93,11 +93,10 @@ def _count(cells: Population) -> int:
 def _rerun(runner: Runner, layer: LayerInfo, seen: Seen, wanted: Iterable[int]) -> _Rerun:
     """Run the tokens of some experts again, through every expert that they were sent to."""
     x, routing = _entered(runner, layer, seen)
-    count, cells = _count(layer.populations["down"]), layer.populations["down"]
-    output = np.asarray(runner.numpy(seen.output), dtype=np.float64)
-    output = output.reshape(len(x), -1)
-    stored = Neurons(layer, cells, range(len(cells)))
-    precise = precision(runner, stored, seen)
+    count = _count(layer.populations["down"])
+    output = np.asarray(runner.numpy(seen.output), dtype=np.float64).reshape(len(x), -1)
+    stored = (placed.array.read() for cells in layer.populations.values() for placed in cells.placed)
+    precise: Precision = runner.precision([next(iter(seen.inputs.values())), *stored], seen.output)
     wanted = [expert for expert in dict.fromkeys(wanted) if expert < count]
     met: NDArray[np.bool_] = np.any(np.isin(routing.experts, wanted), axis=1)
     total, traces = Sum(len(x), output.shape[1], precise), {}

@@ -133,8 +133,9 @@ def test_every_neuron_is_recomputed_and_a_wrong_weight_is_noticed(make, shape):
 
 
 def test_a_filter_that_is_standardised_is_verified_as_it_is_used():
-    """Its weights times 1.5 are the same filter, so one of them alone is changed."""
-    conv, x = scrambled(WeightStandardizedConv2d(6, 4, 3)), rand(*MAPS)
+    """Its weights times 1.5 are the same filter, so here the call itself is made wrong."""
+    conv, x = scrambled(WeightStandardizedConv2d(6, 4, 3, stride=2, padding="SAME")), rand(*MAPS)
+    assert conv.pad is not None
     assert check_kind(conv, x).excess <= 1
     net = pc.open(conv)
     first = functional.conv2d
@@ -241,7 +242,7 @@ def test_matrices_and_tables_by_hand():
     assert answer(special, torch.tensor([1]), weight=[1, 2, 3, 4], eoi_embedding=[7, 8]) == [7, 8]
     offset = BartLearnedPositionalEmbedding(2, 1)  # position 1 is row 3
     assert answer(offset, torch.zeros(1, 2, dtype=torch.long), weight=[1, 2, 3, 4])[0] in (3, 4)
-    standard = WeightStandardizedConv2d(1, 1, (1, 2), padding=0, eps=0.0)  # -1 and 1, whatever is stored
+    standard = WeightStandardizedConv2d(1, 1, (1, 2), padding=0)  # -1 and 1, whatever is stored
     assert answer(standard, torch.tensor([[[[2.0, 7.0]]]]), weight=[10, 30]) == [5]
 
 

@@ -49,12 +49,13 @@ def through(expert: Expert, x: Floats, tokens: Ints, curves: tuple[Curve, Curve 
     gate, norm = curves
     step = precision.result / np.sqrt(3)
     pre, variance = _affine(expert.up, expert.up_bias, (x[tokens], np.zeros((len(tokens), x.shape[1]))), precision)
-    hidden = gate(pre)
-    spread, moved = np.sqrt(variance), np.zeros_like(hidden)
-    for rows in expert.halves:
-        other = pre.copy()
-        other[:, rows] += spread[:, rows]
-        moved += (gate(other) - hidden) ** 2
+    spread = np.sqrt(variance)
+    moves = [np.zeros_like(pre) for _ in expert.halves]
+    for move, rows in zip(moves, expert.halves, strict=True):
+        move[:, rows] = spread[:, rows]
+    # The gate is the layer's own and called once: as it is, and with each half moved by its error.
+    hidden, *others = np.split(gate(np.concatenate([pre, *(pre + move for move in moves)])), 1 + len(moves))
+    moved = sum(((other - hidden) ** 2 for other in others), np.zeros_like(hidden))
     moved += (2 * step * abs(hidden)) ** 2
     given, variance = _affine(expert.down, expert.down_bias, (hidden, moved), precision)
     if norm is not None:

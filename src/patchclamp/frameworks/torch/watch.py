@@ -40,8 +40,11 @@ class OpWatch(TorchFunctionMode):
 
     @classmethod
     def of(cls, module: torch.nn.Module, kind: Kind | None) -> OpWatch | None:
-        """A watch for a module that overrides its kind's forward; None where the kind's own forward runs."""
-        if kind is None or kind.op not in _ARGUMENTS or not overrides(module, kind):
+        """A watch for a module that overrides its kind's forward, or whose kind says by the fact `watched` that its own
+        prepares the call; None where what enters is what the call reads."""
+        if kind is None or kind.op not in _ARGUMENTS:
+            return None
+        if not overrides(module, kind) and not kind.facts.get("watched"):
             return None
         return cls(module, kind.op)
 

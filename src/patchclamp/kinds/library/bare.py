@@ -33,6 +33,8 @@ deepseek_v4.DeepseekV4HyperConnection glm5_next.Glm5NextTextHyperConnection hy_v
   | fn = neuron in; base = neuron; scale: scale of each part
 deepseek_v4.DeepseekV4HyperHead hy_v4.HYV4HyperHead
   | hc_fn = neuron in; hc_base = neuron; hc_scale: scale of each part
+diffusion_gemma.DiffusionGemmaTextRouter gemma4.Gemma4TextRouter
+  | scale = neuron; [expert] per_expert_scale = expert
 dinat.DinatLayer | layer_scale_parameters = branch{attention mlp} neuron
 dinov3_convnext.DINOv3ConvNextLayer qwen3_omni_moe.Qwen3OmniMoeConvNeXtBlock | gamma = neuron
 doge.DogeAttention | A = head

@@ -92,7 +92,8 @@ def _matrices() -> Table:
 
 def _called(word: str, line: str) -> Kind:
     """A matrix that a forward multiplies by."""
-    return Kind("", "linear", {word: line}, called=True)
+    neuron = ("codebook", "neuron") if line.startswith("codebook") else ("neuron",)
+    return Kind("", "linear", {word: line}, neuron=neuron, called=True)
 
 
 _BARE = (
@@ -101,13 +102,20 @@ _BARE = (
         "in neuron",
         "gemma3.Gemma3MultiModalProjector t5gemma2.T5Gemma2MultiModalProjector",
     ),
+    ("weight", "codebook in neuron", "csm.CsmCodebooksHead"),
+    (
+        "weight",
+        "codebook neuron in",
+        "kyutai_speech_to_text.KyutaiSpeechToTextFlexibleLinear moshi.MoshiFlexibleLinear",
+    ),
     ("text_projection", "in neuron", "omdet_turbo.OmDetTurboLanguageBackbone"),
     ("proj", "in neuron", "inkling.InklingRelativeLogits inkling2.Inkling2RelativeLogits"),
 )
 
 
 def _convolutions() -> Table:
-    standard = replace(_CONV["Conv2d"], facts={"standard": True}, config={**_CONV["Conv2d"].config, "eps": "eps"})
+    plain = _CONV["Conv2d"]
+    standard = replace(plain, facts={"standard": True, "watched": True}, config={**plain.config, "eps": "eps"})
     return (
         (standard, "bit.WeightStandardizedConv2d"),
         (
