@@ -21,7 +21,24 @@ PACKAGE = "patchclamp"
 # One tuple of rows a floor, lowest first; "name/" is a folder.
 FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"errors", "frozen", "axes", "layout", "address"}),),
-    (frozenset({"arrays", "model", "kinds/", "formulas/", "parts/", "frames", "geometry", "locate", "use", "suggest", "views", "attended"}),),
+    (
+        frozenset(
+            {
+                "arrays",
+                "attended",
+                "formulas/",
+                "frames",
+                "geometry",
+                "kinds/",
+                "locate",
+                "model",
+                "parts/",
+                "suggest",
+                "use",
+                "views",
+            }
+        ),
+    ),
     (
         frozenset(
             {

@@ -28,7 +28,8 @@ EVERY = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md"
 # How the acts do their work: the reference shows what they give.
 INNER = {
     "capture", "card", "compare", "frames", "frozen", "gates", "opening", "pages", "read", "shown",
-    "routed", "stack", "units", "use", "__main__", "formulas", "frameworks", "files",
+    "attended", "heads", "routed", "stack", "suggest", "units", "use", "views", "__main__", "formulas", "frameworks",
+    "files",
 }  # fmt: skip
 
 

@@ -71,6 +71,8 @@ class Capture:
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         self.ran = True
+        if self.neurons is not None and not self.neurons.numbers:
+            raise AddressError(f"no neuron of {self.layer.name!r} is selected")
         if not self.called:
             self._enter(inputs, config)
 
@@ -208,8 +210,6 @@ class Capture:
         """One key for all neurons of a population, else one for each neuron."""
         assert self.neurons is not None
         neurons = self.neurons
-        if not neurons.numbers:
-            raise AddressError(f"no neuron of {self.layer.name!r} is selected")
         if not own or (neurons.whole and not neurons.single):
             return [frame.key(at)]
         coords = (neurons.population.coords(number) for number in neurons.numbers)

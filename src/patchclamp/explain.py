@@ -107,6 +107,8 @@ def _explain_heads(layer: LayerInfo, name: str) -> Iterator[str]:
     assert layer.kind is not None
     yield f"{name} ({layer.kind.title}, {layer.known}): {layer.heads} heads; each is {name}.head[i]"
     for word, cells in layer.populations.items():
+        if not word:  # arrays of its own are listed after the heads
+            continue
         sizes = " x ".join(f"{axis.name} {axis.size}" for axis in cells.axes)
         line = cells.packed.line if cells.packed is not None else ""
         verb = "are rows of" if cells.side == "out" else "are what is read by"

@@ -24,8 +24,8 @@ class Call:
                     for a recurrent unit a dict of "in" and "from" (the states of the step before)
     pre_activation  the weighted sum with bias; for a unit with several gates one a gate, on the last axis
     output          what left the layer
-    gates, cell     for recurrent units: each gate by name, and the cell state; for a hidden neuron of packed experts its
-                    gate and up sums. NaN stands for a token that was not sent to the expert
+    gates, cell     for recurrent units: each gate by name, and the cell state; for a hidden neuron of packed experts
+                    its gate and up sums. NaN stands for a token that was not sent to the expert
     axes            the names of the axes of each; a selection of several neurons has "neuron" in front
     source          for each value "recorded", or how it was made from what was recorded
     """

@@ -29,7 +29,8 @@ def registration(layer: LayerInfo) -> str:
 
 def suggested(arrays: Sequence[Array]) -> Mapping[str, str]:
     """A line for each array that has one, all with the same number of neurons (and experts); empty if none fits."""
-    floats = [array for array in arrays if array.dtype.startswith(("float", "bfloat", "complex")) and array.size]
+    real = ("float", "bfloat", "complex")
+    floats = [array for array in arrays if array.dtype.startswith(real) and array.size and array.shape]
     if experts := _experts(floats):
         return experts
     count = _neurons(floats)

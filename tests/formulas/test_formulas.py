@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from patchclamp.formulas import FORMULAS, QUANTISED, Case, Precision, rounding
 from patchclamp.formulas.recurrent import run
-from patchclamp.kinds import CATALOGUE
+from patchclamp.kinds import CATALOGUE, library
+from patchclamp.kinds.named import indexed
 
 DOUBLE = Precision(2.0**-53, 2.0**-53)
 
@@ -34,7 +35,8 @@ def case(arrays, *inputs, **more):
 
 
 def test_every_family_has_a_formula():
-    assert {row.family for row in CATALOGUE.values()} == set(FORMULAS) - set(QUANTISED) | {"recurrent"}
+    rows = (*CATALOGUE.values(), *indexed(library.TABLES).values())
+    assert {row.family for row in rows} - {""} == set(FORMULAS) - set(QUANTISED) | {"recurrent"}
 
 
 def test_a_matrix_and_a_vector_by_hand():

@@ -132,6 +132,17 @@ def test_every_neuron_is_recomputed_and_a_wrong_weight_is_noticed(make, shape):
     assert report.excess <= 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_they_hold_in_other_types_too(dtype):
+    """Norms that go over to float32 in a float64 model, and roundings on the way in 16-bit ones, are allowed for."""
+    failed = []
+    for make, shape in REAL:
+        module = scrambled(make()).to(dtype)
+        check = pc.open(module)[""].verify(rand(*shape).to(dtype))
+        failed += [] if check else [str(check)]
+    assert failed == []
+
+
 def test_a_filter_that_is_standardised_is_verified_as_it_is_used():
     """Its weights times 1.5 are the same filter, so here the call itself is made wrong."""
     conv, x = scrambled(WeightStandardizedConv2d(6, 4, 3, stride=2, padding="SAME")), rand(*MAPS)
@@ -159,7 +170,7 @@ def test_a_filter_that_is_standardised_is_verified_as_it_is_used():
         (lambda: Qwen3NextRMSNormGated(6), (rand(5, 6), rand(5, 6))),
         (lambda: FalconH1RMSNormGated(6, n_groups=2, norm_before_gate=True), (rand(*VECTORS), rand(*VECTORS))),
         (lambda: FalconH1RMSNormGated(6, n_groups=2, norm_before_gate=False), (rand(*VECTORS), rand(*VECTORS))),
-        (lambda: PeAudioMaskedGroupNorm(2, 6), (rand(2, 6, 5), (rand(2, 1, 5) > 0).expand(2, 6, 5))),
+        (lambda: PeAudioMaskedGroupNorm(2, 6), (rand(2, 6, 5), torch.tensor([[1, 0, 1, 1, 0]]).expand(2, 6, 5))),
         (lambda: PeAudioMaskedGroupNorm(2, 6), (rand(2, 6, 5),)),
     ],
     ids=["gate first", "gate last", "either, last", "either, first", "masked", "not masked"],
@@ -307,6 +318,15 @@ def test_a_table_that_is_sliced_and_not_looked_up_has_no_formula():
     assert net[""][2].arrays["weight"].shape == (8,)
     with pytest.raises(KindError, match="no formula"):
         net[""].verify(torch.zeros(1, 3, dtype=torch.long))
+
+
+def test_what_torch_holds_without_neurons_is_named_too():
+    net = pc.open(
+        nn.ModuleDict({"loss": nn.CrossEntropyLoss(torch.ones(3)), "list": nn.ParameterList([torch.ones(2)])})
+    )
+    found = {entry.path: entry.status for entry in net.accounting().entries}
+    assert found == {"loss.weight": "apart", "list.0": "unknown"}  # a list alone does not say what it holds
+    assert "weight of each class" in net["loss"].explain()
 
 
 # The tables

@@ -14,26 +14,40 @@ Rows say by facts (the same for every layer of a class) or config (attributes of
     frozen         the running statistics hold in training too
     mask           the argument that says which positions count
     after          the curve through which the result goes
+    single         it is computed in float32, also for numbers that are more exact
+    steps          how many results on the way are rounded to the type of the output
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from .case import Answer, Case, Floats, spread
 from .curve import curve
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "prelu", "rms_norm", "shift", "slope"]
+__all__ = ["batch_norm", "computed", "group_norm", "instance_norm", "layer_norm", "prelu", "rms_norm", "shift", "slope"]
 
 
 def batch_norm(case: Case) -> Answer:
     """Statistics of the batch in training or where none are tracked, else the running ones."""
     x = case.floats()
-    own = case.config["training"] and not case.config.get("frozen")
-    if own or "running_mean" not in case.arrays:
+    if case.config.get("frozen"):
+        return _folded(case, x)
+    if case.config["training"] or "running_mean" not in case.arrays:
         axes = (0, *range(2, x.ndim))
         return _stored(case, x, _statistics(x, axes))
     return _running(case, x)
+
+
+def _folded(case: Case, x: Floats) -> Answer:
+    """The running statistics, made into one slope and one shift; each product and sum on the way is rounded."""
+    answer, seen = _running(case, x), case.pick(x)
+    mean, var = (spread(case.arrays[name], seen) for name in ("running_mean", "running_var"))
+    scale, bias = spread(slope(case), seen) / np.sqrt(var + case.config["eps"]), spread(shift(case), seen)
+    moved = 4 * abs(scale) * (abs(seen) + abs(mean)) + abs(bias - mean * scale)
+    return Answer(answer.values, answer.error, case.precision.result * moved)
 
 
 def instance_norm(case: Case) -> Answer:
@@ -63,14 +77,16 @@ def _per_group(part: Floats, x: Floats) -> Floats:
 
 
 def _masked(case: Case, x: Floats, groups: int, mask: Floats) -> Answer:
-    """The mean and the variance of the places that a mask keeps; the others become zero."""
+    """The mean and the variance of the places that a mask keeps, step by step; the others become zero."""
     split, kept = (part.reshape(x.shape[0], groups, -1) for part in (x, mask))
     count = kept.sum(axis=2, keepdims=True)
-    mean = (split * kept).sum(axis=2, keepdims=True) / count
-    var = ((split - mean) ** 2 * kept).sum(axis=2, keepdims=True) / count
-    answer = _normal(case, x, (_per_group(mean, x), _per_group(var, x), split.shape[2]))
-    kept = case.pick(mask)
-    return Answer(answer.values * kept, answer.error, answer.bound)
+    with np.errstate(invalid="ignore"):  # of nothing there is no mean
+        mean = (split * kept).sum(axis=2, keepdims=True) / count
+        var = ((split - mean) ** 2 * kept).sum(axis=2, keepdims=True) / count
+    wide = (_per_group(mean, x), _per_group(var, x), split.shape[2])
+    stepwise = replace(case, config={**case.config, "steps": 6})
+    answer, chosen = _rounded(stepwise, x, wide), case.pick(mask)
+    return Answer(answer.values * chosen, answer.error, answer.bound)
 
 
 def _after(case: Case, answer: Answer) -> Answer:
@@ -84,16 +100,41 @@ def _after(case: Case, answer: Answer) -> Answer:
 
 def layer_norm(case: Case) -> Answer:
     """Statistics over the normalised tail of the shape, or over the channels."""
+    case = computed(case)
     x = case.floats()
-    if case.config.get("merge"):  # heads are normalised one by one and then laid side by side
-        mean, var, count = _statistics(x, (x.ndim - 1,))
-        wide = [np.broadcast_to(part, x.shape).reshape(*x.shape[:-2], -1) for part in (x, mean, var)]
-        return _normal(case, wide[0], (wide[1], wide[2], count))
-    return _normal(case, x, _statistics(x, _tail(case, x)))
+    merged = case.config.get("merge")  # heads are normalised one by one and then laid side by side
+    mean, var, count = _statistics(x, (x.ndim - 1,) if merged else _tail(case, x))
+    if merged:
+        x, mean, var = (np.broadcast_to(part, x.shape).reshape(*x.shape[:-2], -1) for part in (x, mean, var))
+    return _rounded(case, x, (mean, var, count))
+
+
+def _rounded(case: Case, x: Floats, statistics: _Statistics) -> Answer:
+    """As `_normal`, where some results on the way are rounded to the type of the output."""
+    answer, steps = _normal(case, x, statistics), case.config.get("steps", 0)
+    moved = steps * abs(answer.values - spread(shift(case), answer.values))
+    if steps > MANY:  # the mean is rounded too
+        mean, var = (case.pick(np.broadcast_to(part, x.shape)) for part in statistics[:2])
+        moved = moved + abs(spread(slope(case), mean) * mean) / np.sqrt(var + case.config["eps"])
+    return Answer(answer.values, answer.error, case.precision.result * moved)
+
+
+MANY = 3
+"""With more roundings than this a norm is computed step by step in the type of its output."""
+SINGLE = 2.0**-24
+"""The unit roundoff of float32."""
+
+
+def computed(case: Case) -> Case:
+    """The case as it is computed: in float32, where the layer goes over to it."""
+    if not case.config.get("single") or case.precision.sum >= SINGLE:
+        return case
+    return replace(case, precision=replace(case.precision, sum=SINGLE, result=SINGLE))
 
 
 def rms_norm(case: Case) -> Answer:
     """Root mean square over the tail, no mean taken off; without an eps, that of the type it is computed in."""
+    case = computed(case)
     x, gate = case.floats(), _gate(case)
     early = gate is not None and not case.config.get("late")
     if early and gate is not None:
@@ -103,14 +144,14 @@ def rms_norm(case: Case) -> Answer:
     square, count = _square(case, x)
     answer = _normal(case, x, (np.zeros_like(square), square, count))
     # Before the scale is applied the quotient is rounded to the type of the result; so is a product with a gate.
-    values, steps = answer.values, 1
-    error = answer.error
+    values, error, steps = answer.values, answer.error, case.config.get("steps", 1)
     if gate is not None:
         picked = case.pick(np.broadcast_to(gate, x.shape))
         values, error = (values, error) if early else (values * picked, error * abs(picked))
         # The curve of the gate is off by some roundings, and each of the summed squares with it.
         error, steps = error + GATED * case.precision.sum * abs(values), 3
-    return Answer(values, error, steps * case.precision.result * abs(values))
+    bias = spread(shift(case), values)
+    return Answer(values, error, case.precision.result * (steps + bool(bias.any())) * abs(values - bias))
 
 
 GATED = 4.0

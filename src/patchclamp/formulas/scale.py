@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .case import Answer, Case, Floats, spread
-from .norm import shift, slope
+from .norm import computed, shift, slope
 
 __all__ = ["cumulative_norm", "response_norm", "scale", "snake", "xielu"]
 
@@ -28,9 +28,10 @@ def snake(case: Case) -> Answer:
         alpha, beta = np.exp(alpha), np.exp(beta)
     turned, over = spread(alpha, x) * x, spread(beta, x) + 1e-9
     wave = np.sin(turned) ** 2 / over
-    # The argument of the sine is off by some of its own roundings: that moves sin^2 by sin(2 a x) as much.
-    error = case.precision.sum * (2 * abs(turned * np.sin(2 * turned) / over) + 4 * abs(wave))
-    return Answer(x + wave, error)
+    # The argument of the sine is off by some of its own roundings: that moves sin^2 by sin(2 a x) as much, and more.
+    off = (3 if case.config.get("log") else 1) * case.precision.result * abs(turned)
+    bound = (off * abs(np.sin(2 * turned)) + off * off) / abs(over) + 8 * case.precision.result * abs(wave)
+    return Answer(x + wave, case.precision.sum * abs(wave), bound)
 
 
 def xielu(case: Case) -> Answer:
@@ -64,6 +65,7 @@ def response_norm(case: Case) -> Answer:
 def cumulative_norm(case: Case) -> Answer:
     """x (batch, step, *features, channel): each step by the statistics of all up to it. The mean of every step is its
     own, and the squares of each step are summed as they stand from the mean that it had."""
+    case = computed(case)
     x = case.floats()
     axes = tuple(range(2, x.ndim))
     shape = (1, x.shape[1], *(1,) * len(axes))

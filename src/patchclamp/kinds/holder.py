@@ -1,4 +1,4 @@
-"""Modules that hold arrays but have no neurons: lists of parameters, and losses with a weight for each class."""
+"""Modules that hold arrays but have no neurons: lists of parameters, losses with a weight for each class, pooling."""
 
 from __future__ import annotations
 
@@ -10,5 +10,9 @@ ROWS = (
     Kind("torch.nn.ParameterList", "", {}),
     Kind("torch.nn.ParameterDict", "", {}),
     Kind("torch.nn._WeightedLoss", "", {}, apart=_CLASSES),
+    *(
+        Kind(f"torch.nn.FractionalMaxPool{rank}d", "", {}, apart={"_random_samples": "where to pool"})
+        for rank in (2, 3)
+    ),
     Kind("torch.nn.BCEWithLogitsLoss", "", {}, apart=_CLASSES),
 )

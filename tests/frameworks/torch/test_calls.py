@@ -265,3 +265,10 @@ def test_a_called_layer_inside_another(describe):
         assert net[address].verify(x)
         assert len(record.calls) == 1
     assert not _get_current_function_mode_stack()
+
+
+def test_no_neuron_is_an_error_of_its_own(describe):
+    describe(Bare, {"weight": "neuron in"})
+    net = pc.open(Bare(lambda m, x: F.linear(x, m.weight), 5, 4))
+    with pytest.raises(pc.AddressError, match="no neuron of '' is selected"):
+        net["[2:2]"].record(torch.randn(3, 4))

@@ -11,6 +11,8 @@ __all__ = ["table"]
 
 _TORCH = {row.name.rpartition(".")[2]: row for row in norm.ROWS}
 _EPS = {"eps": "variance_epsilon|eps"}
+_SINGLE = {"single": True}
+"""It goes over to float32, whatever it is given."""
 
 
 def _norm(family: str, word: str = "weight", **more: object) -> Kind:
@@ -34,20 +36,29 @@ def table() -> Table:
 
 
 def _root_mean_squares() -> Table:
-    rms = _norm("rms_norm")
-    centred = replace(rms, facts={"offset": 1.0}, config={**_EPS, "size": "group_size"})
-    early = replace(rms, facts={"late": False}, config={**_EPS, "size": "group_size"})
-    late = replace(rms, facts={"late": True}, config={**_EPS, "activation": "activation"})
+    rms = _norm("rms_norm", facts=_SINGLE)
+    stepwise = replace(rms, facts={"steps": 5})
+    centred = replace(rms, facts={**_SINGLE, "offset": 1.0}, config={**_EPS, "size": "group_size"})
+    early = replace(rms, facts={**_SINGLE, "late": False}, config={**_EPS, "size": "group_size"})
+    late = replace(rms, facts={**_SINGLE, "late": True}, config={**_EPS, "activation": "activation"})
     either = replace(rms, config={**_EPS, "late": "norm_before_gate", "parts": "n_groups"})
     return (
         (rms, _PLAIN),
+        (stepwise, "imagegpt.ImageGPTLayerNorm gradium_phonon_tts.GradiumPhononTTSTimestepNorm"),
         (centred, _CENTRED),
         (early, _GATED_BEFORE),
         (late, _GATED_AFTER),
         (either, "falcon_h1.FalconH1RMSNormGated"),
-        (replace(centred, facts={"offset": 1.0, "first": True}), "muse_spark.MuseSparkTextInputScaledRMSNorm"),
-        (replace(rms, facts={"spread": "unbiased"}), "pocket_tts.PocketTTSTimestepNorm"),
+        (
+            replace(centred, facts={**centred.facts, "first": True, "steps": 3}),
+            "muse_spark.MuseSparkTextInputScaledRMSNorm",
+        ),
+        (replace(stepwise, facts={"steps": 5, "spread": "unbiased"}), "pocket_tts.PocketTTSTimestepNorm"),
     )
+
+
+_OFFSET = {"eps": "ln.eps", "offset": "unit_offset"}
+_BY_HAND = "gradium_phonon_tts.GradiumPhononTTSFlowLayerNorm pocket_tts.PocketTTSFlowLayerNorm"
 
 
 def _layer_norms() -> Table:
@@ -58,10 +69,10 @@ def _layer_norms() -> Table:
         output="*at *neuron",
         neuron=("*neuron",),
         sizes={"neuron": "weight.shape"},
-        facts={"over": 1},
+        facts={**_SINGLE, "over": 1},
     )
     own = _TORCH["LayerNorm"]
-    centred = replace(own, facts={"offset": 1.0})
+    centred = replace(own, facts={"offset": 1.0, "steps": 1})
     merged = replace(
         _norm("layer_norm"),
         arrays={"weight": "(head neuron)", "bias": "(head neuron)"},
@@ -69,15 +80,17 @@ def _layer_norms() -> Table:
         output="*at (head neuron)",
         neuron=("head", "neuron"),
         sizes={"head": "num_heads"},
-        facts={"merge": True},
+        facts={**_SINGLE, "merge": True, "steps": 2},
     )
     return (
         (heads, _COHERE),
-        (replace(heads, facts={"over": 1, "eps": 1e-5}, config={}), "chameleon.ChameleonLayerNorm"),
-        (_norm("layer_norm"), "deberta.DebertaLayerNorm esm.esmfold.EsmFoldLayerNorm"),
+        (replace(heads, facts={"over": 1, "eps": 1e-5, "steps": 2}, config={}), "chameleon.ChameleonLayerNorm"),
+        (_norm("layer_norm", facts={**_SINGLE, "steps": 2}), "deberta.DebertaLayerNorm"),
+        (_norm("layer_norm"), "esm.esmfold.EsmFoldLayerNorm"),
+        (replace(own, facts={"steps": 6}), _BY_HAND),
         (centred, "nemotron.NemotronLayerNorm1P videoprism.VideoPrismLayerNorm"),
         (
-            _norm("layer_norm", "gamma", facts={"scale": "gamma"}, config={"eps": "ln.eps", "offset": "unit_offset"}),
+            _norm("layer_norm", "gamma", facts={"scale": "gamma", "steps": 2}, config=_OFFSET),
             "moonshine_streaming.MoonshineStreamingLayerNorm",
         ),
         (merged, "xlstm.xLSTMMultiHeadLayerNorm"),
@@ -91,7 +104,9 @@ def _by_channel() -> Table:
         _TORCH["LayerNorm"], config={"eps": "eps", "format": "data_format"}, formats={"channels_first": channels}
     )
     always = replace(_TORCH["LayerNorm"], facts=first, input=channels, output=channels)
-    own = _norm("layer_norm", facts=first, input="batch neuron *at", output="batch neuron *at", noun="channel")
+    own = _norm(
+        "layer_norm", facts={**first, "steps": 6}, input="batch neuron *at", output="batch neuron *at", noun="channel"
+    )
     frozen = replace(_TORCH["BatchNorm2d"], facts={"eps": 1e-5, "frozen": True}, config={}, sizes={}, apart={})
     groups = _TORCH["GroupNorm"]
     response = _norm(
@@ -112,7 +127,7 @@ def _by_channel() -> Table:
             "bit.BitGroupNormActivation",
         ),
         (response, "convnextv2.ConvNextV2GRN"),
-        (_norm("cumulative_norm", noun="channel"), "gemma3n.Gemma3nAudioCumulativeGroupNorm"),
+        (_norm("cumulative_norm", facts=_SINGLE, noun="channel"), "gemma3n.Gemma3nAudioCumulativeGroupNorm"),
     )
 
 
@@ -132,13 +147,12 @@ _PLAIN = """
     glm.GlmRMSNorm glm4.Glm4RMSNorm glm4_moe.Glm4MoeRMSNorm glm4_moe_lite.Glm4MoeLiteRMSNorm glm4v.Glm4vRMSNorm
     glm4v_moe.Glm4vMoeRMSNorm glm4v_moe.Glm4vMoeTextRMSNorm glm5_next.Glm5NextRMSNorm glm5_next.Glm5NextTextRMSNorm
     glm_image.GlmImageRMSNorm glm_moe_dsa.GlmMoeDsaRMSNorm glm_ocr.GlmOcrRMSNorm gpt_oss.GptOssRMSNorm
-    gradium_phonon_tts.GradiumPhononTTSTimestepNorm granite.GraniteRMSNorm granite4_vision.Granite4VisionTextRMSNorm
-    granite_docling.GraniteDoclingTextRMSNorm granite_swa.GraniteSWARMSNorm granitemoe.GraniteMoeRMSNorm
-    granitemoe_swa.GraniteMoeSWARMSNorm granitemoehybrid.GraniteMoeHybridRMSNorm
-    granitemoeshared.GraniteMoeSharedRMSNorm helium.HeliumRMSNorm higgs_audio_v2.HiggsAudioV2RMSNorm
-    hunyuan_v1_dense.HunYuanDenseV1RMSNorm hunyuan_v1_moe.HunYuanMoEV1RMSNorm hunyuan_vl.HunYuanVLRMSNorm
-    hy_v3.HYV3RMSNorm hy_v4.HYV4RMSNorm hyperclovax.HyperCLOVAXRMSNorm idefics.IdeficsRMSNorm
-    idefics2.Idefics2RMSNorm idefics3.Idefics3RMSNorm imagegpt.ImageGPTLayerNorm inkling.InklingRMSNorm
+    granite.GraniteRMSNorm granite4_vision.Granite4VisionTextRMSNorm granite_docling.GraniteDoclingTextRMSNorm
+    granite_swa.GraniteSWARMSNorm granitemoe.GraniteMoeRMSNorm granitemoe_swa.GraniteMoeSWARMSNorm
+    granitemoehybrid.GraniteMoeHybridRMSNorm granitemoeshared.GraniteMoeSharedRMSNorm helium.HeliumRMSNorm
+    higgs_audio_v2.HiggsAudioV2RMSNorm hunyuan_v1_dense.HunYuanDenseV1RMSNorm hunyuan_v1_moe.HunYuanMoEV1RMSNorm
+    hunyuan_vl.HunYuanVLRMSNorm hy_v3.HYV3RMSNorm hy_v4.HYV4RMSNorm hyperclovax.HyperCLOVAXRMSNorm
+    idefics.IdeficsRMSNorm idefics2.Idefics2RMSNorm idefics3.Idefics3RMSNorm inkling.InklingRMSNorm
     inkling2.Inkling2RMSNorm internvl.InternVLVisionRMSNorm jamba.JambaRMSNorm jetmoe.JetMoeRMSNorm
     kimi_linear.KimiLinearRMSNorm kolibri1.Kolibri1RMSNorm kosmos2_5.Kosmos2_5LayerNorm
     kyutai_speech_to_text.KyutaiSpeechToTextRMSNorm laguna.LagunaRMSNorm lfm2.Lfm2RMSNorm lfm2_moe.Lfm2MoeRMSNorm

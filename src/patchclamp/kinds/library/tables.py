@@ -26,7 +26,7 @@ def table() -> Table:
 def _embeddings() -> Table:
     scaled = replace(
         _EMBEDDING,
-        config={**_EMBEDDING.config, "factor": "scalar_embed_scale|embed_scale"},
+        config={**_EMBEDDING.config, "factor": "embed_scale"},
         apart={"embed_scale": "factor of all vectors"},
     )
     special = replace(
