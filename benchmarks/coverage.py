@@ -82,8 +82,8 @@ class Covered:
             return f"{self.state:10}{self.model_type:42}{self.reason}"
         said = "good" if self.good else "WRONG" if self.wrong else "partly"
         return (
-            f"{said:10}{self.model_type:42}{self.accounted:,} of {self.parameters:,} parameters, {self.neurons} neurons, "
-            f"{self.heads} heads; {' '.join((*self.unknown[:3], *self.wrong[:3]))}"
+            f"{said:10}{self.model_type:42}{self.accounted:,} of {self.parameters:,} parameters, "
+            f"{self.neurons} neurons, {self.heads} heads; {' '.join((*self.unknown[:3], *self.wrong[:3]))}"
         )
 
 
@@ -238,21 +238,23 @@ def table(results: Sequence[Covered]) -> str:
         "",
         f"- model types: {len(results)}; built and run: {len(measured)}; not built: {states['not built']}; "
         f"failed: {states['failed']}",
-        f"- every parameter accounted for: {len(whole)} of {len(measured)} ({len(whole) / max(len(measured), 1):.1%})",
-        f"- and every recomputed neuron right: {len(good)} of {len(measured)} ({len(good) / max(len(measured), 1):.1%})",
+        f"- every parameter accounted for: {_share(whole, measured)}",
+        f"- and every recomputed neuron right: {_share(good, measured)}",
         f"- with a wrong answer: {sum(bool(result.wrong) for result in measured)}; "
         f"with something left behind: {sum(result.left for result in measured)}",
         f"- layers with arrays: {_layers(measured)}",
         f"- neurons recomputed: {sum(r.neurons for r in measured):,}; heads: {sum(r.heads for r in measured):,}; "
-        f"populations without a formula: {sum(r.bare for r in measured):,}; not run: {sum(r.silent for r in measured):,}",
+        f"populations without a formula: {sum(r.bare for r in measured):,}; "
+        f"not run by the input: {sum(r.silent for r in measured):,}",
         "",
-        "| type | class | parameters | accounted | stated | unknown | neurons right | heads right | no formula | not run | wrong |",
+        "| type | class | parameters | accounted | stated | unknown | neurons right | heads right | no formula "
+        "| not run | wrong |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     rows = [
         f"| {r.model_type} | {r.cls} | {r.parameters:,} | {r.accounted / max(r.parameters, 1):.1%} | "
-        f"{r.layers.get('stated', 0)} | {r.layers.get('unknown', 0)} | {r.neurons} | {r.heads} | {r.bare} | {r.silent} | "
-        f"{len(r.wrong)} |"
+        f"{r.layers.get('stated', 0)} | {r.layers.get('unknown', 0)} | {r.neurons} | {r.heads} | {r.bare} | {r.silent} "
+        f"| {len(r.wrong)} |"
         for r in measured
     ]
     missing = [
@@ -260,6 +262,10 @@ def table(results: Sequence[Covered]) -> str:
     ]
     rest = ["", "| type | why not |", "|---|---|", *missing] if missing else []
     return "\n".join((*head, *rows, *rest))
+
+
+def _share(some: Sequence[Covered], all_of: Sequence[Covered]) -> str:
+    return f"{len(some)} of {len(all_of)} ({len(some) / max(len(all_of), 1):.1%})"
 
 
 def _layers(measured: Sequence[Covered]) -> str:

@@ -147,3 +147,15 @@ def test_any_text_is_an_address_or_a_clear_error(text):
         assert error.message
     else:
         assert BOOK.is_glob(address) or address.layer in BOOK.layers
+
+
+def test_numbered_layers_may_be_written_as_in_python():
+    names = ["", "layers", "layers.0", "layers.0.mlp", "layers.1", "layers.1.experts", "layers.1.experts.2", "experts"]
+    book = Addresses([*names, "a[0].b"])
+    assert book.parse("layers[0].mlp[3]") == book.parse("layers.0.mlp[3]")
+    assert book.parse("layers[1].experts[2][5]") == book.parse("layers.1.experts.2[5]")
+    assert book.text(book.parse("layers[0].mlp[3]")) == "layers.0.mlp[3]"
+    assert book.parse("experts[2][5]").layer == "experts"
+    assert book.parse("a[0].b[1]").layer == "a[0].b"
+    assert book.parse("layers[0]") == Address("layers.0")
+    assert book.parse("experts[0]").steps == (Step(index=(0,)),)

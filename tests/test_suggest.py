@@ -33,9 +33,7 @@ def _layer(shapes: dict[str, tuple[int, ...]]) -> nn.Module:
 
 
 @pytest.mark.parametrize(("shapes", "lines"), SHAPES.values(), ids=list(SHAPES))
-def test_the_lines_fit_and_are_called_a_suggestion(
-    shapes: dict[str, tuple[int, ...]], lines: dict[str, str]
-) -> None:
+def test_the_lines_fit_and_are_called_a_suggestion(shapes: dict[str, tuple[int, ...]], lines: dict[str, str]) -> None:
     model = nn.Sequential(_layer(shapes))
     text = pc.open(model)["0"].explain()
     call = text.partition("describe it once: ")[2]

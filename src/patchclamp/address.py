@@ -78,6 +78,9 @@ _ITEM = re.compile(rf"\s*(?:(\*)|({_NUMBER})?\s*(:)?\s*({_NUMBER})?\s*(:)?\s*({_
 _STEP = re.compile(r"\.([A-Za-z_]\w*)(?:\[([^\[\]]*)\])?|\[([^\[\]]*)\]|:([^@\[\]]+)(?=@|$)")
 _POSITION = re.compile(rf"@({_NUMBER}(?:\s*,\s*{_NUMBER})*)$")
 _ENDS = ".[:@"
+_INDEX = re.compile(r"\[(\d+)\]")
+_NUMBERED = re.compile(r"\[\d+\](?=[.\[]|$)")
+"""The number of a layer as Python writes it: `layers[0].mlp` for the layer `layers.0.mlp`."""
 
 
 def _item(text: str) -> Item:
@@ -151,6 +154,8 @@ class Addresses:
             return quoted
         if text in self._known or text in self.aliases:
             return Address(self.aliases.get(text, text))
+        if numbered := self._numbered(text):
+            return numbered
         failure: AddressError | None = None
         for layer, tail in _cuts(text):
             if layer not in self._known and layer not in self.aliases:
@@ -185,6 +190,14 @@ class Addresses:
 
     def is_glob(self, address: Address) -> bool:
         return address.layer not in self._known
+
+    def _numbered(self, text: str) -> Address | None:
+        """`layers[0].mlp[3]`, where `layers.0` is a layer or holds some."""
+        for match in reversed(list(_NUMBERED.finditer(text))):
+            start = _INDEX.sub(r".\1", text[: match.end()])
+            if start in self._known or any(name.startswith(f"{start}.") for name in self.layers):
+                return self.parse(start + text[match.end() :])
+        return None
 
     def _quoted(self, text: str) -> Address | None:
         try:

@@ -127,7 +127,7 @@ def _served(layer: LayerInfo) -> str | None:
 
 
 def explain_head(layer: LayerInfo, number: int) -> str:
-    """One head: `head 5 of 9: 64 query, 64 key, 64 value, 64 output; keys and values of kv head 1, which serves ...`."""
+    """One head: `head 5 of 9: 64 query, 64 key, 64 value, 64 output; its keys and values are those of kv head 1`."""
     each = ", ".join(
         f"{cells.axes[-1].size} {name}" for name, cells in layer.populations.items() if name and cells.axes
     )
@@ -138,7 +138,8 @@ def explain_head(layer: LayerInfo, number: int) -> str:
         return head
     served = layer.heads // count
     first = number // served * served
-    return f"{head}; its keys and values are those of kv head {first // served}, which serves heads {first} to {first + served - 1}"
+    shared = f"its keys and values are those of kv head {first // served}"
+    return f"{head}; {shared}, which serves heads {first} to {first + served - 1}"
 
 
 def _explain_unknown(layer: LayerInfo, name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
-from .address import Address, Item, Step
+from .address import ALL, Address, Item, Step
 from .errors import AddressError, KindError, nearest
 from .model import AxisSize, LayerInfo, Model, Neurons, Population, out_of_range
 from .suggest import registration
@@ -45,8 +47,24 @@ def locate(layer: LayerInfo, address: Address) -> Neurons:
         steps = [step for step in steps if step.name or step.index]
     if cells is None or (layer.heads and not name and any(step.name == "head" for step in steps)):
         raise _which(layer, address)
-    fixed, bare = _read(layer, cells, steps)
+    fixed, bare = _read(layer, cells, _led_first(layer, cells, address, steps))
     return _neurons(layer, cells, fixed, bare, address.position)
+
+
+def _led_first(layer: LayerInfo, cells: Population, address: Address, steps: Sequence[Step]) -> Sequence[Step]:
+    """The first index of experts is the expert: `experts[2].gate` is all of expert 2. Raises where it may be either."""
+    experts = bool(cells.lead) and cells.lead[0].name == "expert"
+    if not experts or not steps or steps[0].name or sum(bool(step.index) for step in steps) != 1:
+        return steps
+    if len(address.steps) > 1:
+        return [*steps, Step("", (ALL,))]
+    if len(steps[0].index) == 1 and isinstance(steps[0].index[0], int):
+        number = steps[0].index[0]
+        raise AddressError(
+            f"{_shown(layer)}[{number}] may mean expert {number} or its neuron {number}",
+            f"{layer.name}[{number}][*] is all of the expert, {layer.name}[0][{number}] a neuron of expert 0",
+        )
+    return steps
 
 
 def pick(neurons: Neurons, index: Sequence[Item], single: bool) -> Neurons:
@@ -188,27 +206,46 @@ def _neurons(
 ) -> Neurons:
     facets = {name: number for name, number in fixed.items() if name in {facet.name for facet in cells.facets}}
     free = [axis for axis in cells.axes if axis.name not in fixed]
-    given = {name: number for name, number in fixed.items() if name not in facets}
+    given: dict[str, tuple[int, ...]] = {name: (n,) for name, n in fixed.items() if name not in facets}
+    single = True
     for index in bare[:-1]:
-        if not free or len(index) != 1 or not isinstance(index[0], int):
-            raise AddressError(f"{_shown(layer)}: an index before the last must be one number for one neuron axis")
+        if not free:
+            break
         axis = free.pop(0)
-        given[axis.name] = _bounded(index[0], axis.size, _shown(layer), axis.name)
-    available = _numbers(cells, free, given)
+        given[axis.name] = tuple(_take(range(axis.size), index, _shown(layer), axis.name))
+        single &= len(index) == 1 and isinstance(index[0], int)
     if bare and not free and len(cells.axes) > 0:
         raise AddressError(
             f"{_shown(layer)}: index {Step('', bare[-1])} is one too many; its neuron axes are fixed already"
         )
     if not bare:
-        return Neurons(layer, cells, available, facets, position, single=not free)
-    single = len(bare[-1]) == 1 and isinstance(bare[-1][0], int)
-    numbers = _take(available, bare[-1], _shown(layer), cells.noun)
-    return Neurons(layer, cells, numbers, facets, position, single)
+        return Neurons(layer, cells, _numbers(cells, free, given), facets, position, single=not free)
+    single &= len(bare[-1]) == 1 and isinstance(bare[-1][0], int)
+    if all(len(chosen) == 1 for chosen in given.values()):
+        return Neurons(layer, cells, _last(layer, cells, free, given, bare[-1]), facets, position, single)
+    each = [{**given, **dict(zip(given, at, strict=True))} for at in _combined(given)]
+    numbers = [number for one in each for number in _last(layer, cells, free, one, bare[-1])]
+    return Neurons(layer, cells, tuple(numbers), facets, position, single)
 
 
-def _numbers(cells: Population, free: Sequence[AxisSize], given: Mapping[str, int]) -> Sequence[int]:
+_Given: TypeAlias = Mapping[str, tuple[int, ...]]
+
+
+def _combined(given: _Given) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Every choice of one coordinate on each axis."""
+    return itertools.product(*([(number,) for number in chosen] for chosen in given.values()))
+
+
+def _last(
+    layer: LayerInfo, cells: Population, free: Sequence[AxisSize], given: _Given, index: tuple[Item, ...]
+) -> Sequence[int]:
+    """What the last index takes of the axes that are still free."""
+    return _take(_numbers(cells, free, given), index, _shown(layer), cells.noun)
+
+
+def _numbers(cells: Population, free: Sequence[AxisSize], given: _Given) -> Sequence[int]:
     """The neuron numbers on the free axes: a range where those are the last axes, else a tuple."""
-    offset = sum(number * cells.strides[name] for name, number in given.items())
+    offset = sum(chosen[0] * cells.strides[name] for name, chosen in given.items())
     count = math.prod(axis.size for axis in free)
     if list(cells.axes[len(cells.axes) - len(free) :]) == list(free):
         return range(offset, offset + count)

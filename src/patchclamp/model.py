@@ -336,9 +336,7 @@ def _numbers(place: Place) -> Iterable[int]:
     return range(len(place.spellings)) if place.spellings else range(10_000)
 
 
-def _neuron_axes(
-    kind: Kind, part: Part, placed: Sequence[Placed], sizes: Mapping[str, Size]
-) -> tuple[AxisSize, ...]:
+def _neuron_axes(kind: Kind, part: Part, placed: Sequence[Placed], sizes: Mapping[str, Size]) -> tuple[AxisSize, ...]:
     known = {name: size for name, size in sizes.items() if isinstance(size, int)}
     rests = {name: size for name, size in sizes.items() if isinstance(size, tuple)}
     for item in placed:

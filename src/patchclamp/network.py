@@ -92,10 +92,11 @@ class Network(Shown):
         """Run once on `x` and record at several places (addresses, or what they give): address -> Record."""
         targets: dict[str, LayerInfo | Neurons] = {}
         for address in [addresses] if isinstance(addresses, str) else addresses:
-            held = address if isinstance(address, (Shown, Selections)) else self[address]
-            parts = tuple(held.parts.values()) if isinstance(held, Head) else (held,)
-            for one in held if isinstance(held, Selections) else parts:
-                targets[str(one)] = one.info if isinstance(one, Layer) else one.neurons
+            held: Any = address if isinstance(address, (Shown, Selections)) else self[address]
+            several = (
+                held if isinstance(held, Selections) else held.parts.values() if isinstance(held, Head) else [held]
+            )
+            targets.update((str(one), one.info if isinstance(one, Layer) else one.neurons) for one in several)
         return record(self.model, targets, x, keep)
 
     def edit(self) -> NetworkEdit:

@@ -51,7 +51,9 @@ def _capture(model: Model, target: Target, keep: frozenset[str]) -> Capture | Sl
         return Capture(runner, target, keep=keep)
     if target.population.side == "in":
         called = target.layer.kind is not None and target.layer.kind.called
-        part = target.population.via.removeprefix(f"{target.layer.name}.") if target.layer.name else target.population.via
+        part = (
+            target.population.via.removeprefix(f"{target.layer.name}.") if target.layer.name else target.population.via
+        )
         if called:
             return Slots(runner, target.layer, slots(target), f"{part}.weight")
         return Slots(runner, layers[target.population.via], slots(target))

@@ -43,7 +43,12 @@ def _experts(arrays: Sequence[Array]) -> Mapping[str, str]:
     """Lines for arrays that all begin with one axis, with a matrix behind it in some and a vector in others."""
     shapes = [array.shape for array in arrays]
     deep = [shape for shape in shapes if len(shape) == 3]
-    if not deep or 1 in deep[0] or len({shape[0] for shape in shapes}) > 1 or not all(len(shape) in (2, 3) for shape in shapes):
+    if (
+        not deep
+        or 1 in deep[0]
+        or len({shape[0] for shape in shapes}) > 1
+        or not all(len(shape) in (2, 3) for shape in shapes)
+    ):
         return {}
     flat = {shape[1] for shape in shapes if len(shape) == 2}
     count = flat.pop() if len(flat) == 1 else deep[0][1]

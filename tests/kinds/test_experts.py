@@ -356,3 +356,21 @@ def test_every_row_is_a_class_and_every_class_a_row():
     for short in described:
         folder, name = short.split(".")
         assert find([f"transformers.models.{folder}.modeling_{folder}.{name}"]) is not None
+
+
+def test_an_expert_as_a_whole_and_one_neuron_of_all():
+    layer, _, _ = packed("mixtral.MixtralExperts")
+    net = pc.open(nn.ModuleDict({"experts": layer}))
+    assert torch.equal(net["experts[2].gate"].arrays["gate_up_proj"], layer.gate_up_proj[2, :INNER])
+    assert str(net["experts[2].gate"]) == str(net["experts[2].gate[*]"]) == "experts[2].gate[*]"
+    assert len(net["experts[2].down"]) == WIDTH
+    each = net["experts[*].up[3]"]
+    assert [str(neuron) for neuron in each] == [f"experts[{expert}].up[3]" for expert in range(EXPERTS)]
+    assert [str(neuron) for neuron in net["experts[1,3][0:2]"]] == [
+        "experts[1][0]", "experts[1][1]", "experts[3][0]", "experts[3][1]"
+    ]  # fmt: skip
+    with pytest.raises(pc.AddressError, match=r"'experts'\[2\] may mean expert 2 or its neuron 2") as error:
+        net["experts[2]"]
+    assert "experts[2][*] is all of the expert" in error.value.hint
+    with pytest.raises(pc.AddressError, match="has 4 experts, so 4 is out of range"):
+        net["experts[4].gate"]

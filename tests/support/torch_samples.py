@@ -115,9 +115,7 @@ def _attention(draw: Draw, cls: type[nn.MultiheadAttention]) -> Sample:
     heads, width = draw.whole(1, 4), draw.whole(1, 6)
     size, first, apart = heads * width, draw.flag(), draw.flag()
     reads = (size, draw.whole(1, 9), draw.whole(1, 9)) if apart else (size, size, size)
-    layer = cls(
-        size, heads, bias=draw.flag(), add_bias_kv=draw.flag(), kdim=reads[1], vdim=reads[2], batch_first=first
-    )
+    layer = cls(size, heads, bias=draw.flag(), add_bias_kv=draw.flag(), kdim=reads[1], vdim=reads[2], batch_first=first)
     batch, queries, keys = draw.whole(1, 3), draw.whole(1, 4), draw.whole(1, 4)
     leads = [(batch, steps) if first else (steps, batch) for steps in (queries, keys, keys)]
     return layer, tuple(torch.randn(*lead, fan) for lead, fan in zip(leads, reads, strict=True))

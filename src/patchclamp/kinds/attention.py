@@ -1,10 +1,13 @@
 """Attention: heads with their queries, keys, values and outputs, as names for rows of the projections.
 
 How many heads there are, and how wide, is read from the layer itself. Where a projection packs several things the line
-says in which order: `(head part{query key value} neuron)` is GPT-NeoX's, `[query: ... | key: ... | value: ...]` Phi-3's.
+says in which order: `(head part{query key value} neuron)` is GPT-NeoX's, `[query: ... | key: ... | value: ...]` is
+Phi-3's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from .attention_names import BY_PART, GATED, LATENT, PLAIN, WITHIN_ATTENTION, WITHIN_SELF
 from .named import Table
@@ -21,7 +24,7 @@ _OUTPUT = (
 _SIZES = {"neuron": _WIDTH, "head": _COUNT}
 
 
-def _attention(views: dict[str, View | tuple[View, ...]], sizes: dict[str, str] = _SIZES) -> Kind:
+def _attention(views: Mapping[str, View | tuple[View, ...]], sizes: Mapping[str, str] = _SIZES) -> Kind:
     return Kind("", "attention", {}, sizes=sizes, views=views, noun="head")
 
 
@@ -181,12 +184,14 @@ TABLE: Table = (
     (_BY_PART, BY_PART),
     (
         _BY_HEAD,
-        "bloom.BloomAttention persimmon.PersimmonAttention gpt_neox.GPTNeoXAttention gpt_neox_japanese.GPTNeoXJapaneseAttention",
+        "bloom.BloomAttention persimmon.PersimmonAttention gpt_neox.GPTNeoXAttention "
+        "gpt_neox_japanese.GPTNeoXJapaneseAttention",
     ),
     (_GROUPED, "falcon.FalconAttention"),
     (
         _ROWS_OF_EACH,
-        "phi3.Phi3Attention phi4_multimodal.Phi4MultimodalAttention dbrx.DbrxAttention exaone4_5.Exaone4_5_VisionAttention",
+        "phi3.Phi3Attention phi4_multimodal.Phi4MultimodalAttention dbrx.DbrxAttention "
+        "exaone4_5.Exaone4_5_VisionAttention",
     ),
     (_CODEGEN, "codegen.CodeGenAttention"),
     (_GPT2, "gpt2.GPT2Attention imagegpt.ImageGPTAttention decision_transformer.DecisionTransformerGPT2Attention"),

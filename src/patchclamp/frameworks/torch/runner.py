@@ -72,9 +72,9 @@ class TorchRunner:
     def attention(self, layer: str, x: Any) -> list[list[Attended]]:
         """What a layer computed of attention at each of its calls; the arrays are the network's own of that run."""
         found: list[list[Attended]] = []
-        with running(self.model), torch.no_grad(), stepwise(self.model, [layer]):
-            with watching(listened(self.model, layer), found):
-                self._call(x)
+        around = stepwise(self.model, [layer]), watching(listened(self.model, layer), found)
+        with running(self.model), torch.no_grad(), around[0], around[1]:
+            self._call(x)
         return found
 
     def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]:
