@@ -139,7 +139,7 @@ class Capture:
             seen.output = self.runner.copy(output) if "output" in self.keep else None
             return
         neurons, whole = self.neurons, _first(output)
-        frame = seen.frame = frame_out(self.layer, neurons.population, tuple(whole.shape))
+        frame = seen.frame = frame_out(self.layer, neurons.population, tuple(getattr(whole, "shape", ())))
         at = place(self.layer, frame, neurons.position)
         if "output" in self.keep:
             own = {axis.name for axis in neurons.population.axes} & set(frame.sizes)
@@ -309,7 +309,7 @@ def bounded(layer: LayerInfo, extents: tuple[int, ...], position: tuple[int, ...
 
 
 def _first(output: Any) -> Any:
-    """The main output: the first of a tuple."""
-    while isinstance(output, (tuple, list)):
-        output = output[0]
+    """The main output: the first of a tuple, or of several by name."""
+    while isinstance(output, (tuple, list, Mapping)) and output:
+        output = next(iter(output.values())) if isinstance(output, Mapping) else output[0]
     return output

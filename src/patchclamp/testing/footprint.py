@@ -31,10 +31,16 @@ class Footprint:
         modules = list(module.modules())
         return cls(
             tuple(tuple((name, _identity(value)) for name, value in m.__dict__.items()) for m in modules),
-            tuple(tuple(m.__dict__[name]) for m in modules for name in sorted(m.__dict__) if name.endswith("_hooks")),
+            tuple(tuple(held) for m in modules for held in _hooks(m)),
             tuple((name, id(array)) for name, array in (*module.named_parameters(), *module.named_buffers())),
             tuple((m.training, *(p.requires_grad for p in m.parameters(recurse=False))) for m in modules),
         )
+
+
+def _hooks(module: Any) -> list[Any]:
+    """What holds its hooks; a layer may have an attribute of such a name that holds none."""
+    named = sorted((name, held) for name, held in module.__dict__.items() if name.endswith("_hooks"))
+    return [held for _, held in named if isinstance(held, dict)]
 
 
 def _identity(value: Any) -> Any:
