@@ -14,7 +14,7 @@ from .axes import Key
 from .errors import AddressError, EditError, KindError, nearest
 from .locate import address_of
 from .model import Model, Neurons, Placed
-from .read import means
+from .read import meant
 
 __all__ = ["Change", "Edit", "Ledger", "Region", "owned", "regions", "trained"]
 
@@ -240,7 +240,7 @@ class Change:
         words = owned(neurons, self.address)
         found: dict[str, Any] = {}
         for word, value in arrays.items():
-            longer = [known for known in words if known != word and means(word, known)]
+            longer = [known for known in meant(word, words) if known != word]
             if word not in words and len(longer) > 1:
                 several = f"{self.address} has {len(longer)} {word} arrays: {', '.join(longer)}"
                 raise EditError(several, "name one of them")

@@ -190,7 +190,10 @@ def explain_neuron(neurons: Neurons, size: Sequence[int] = (), extents: Sequence
     layer, cells, number = neurons.layer, neurons.population, neurons.numbers[0]
     kind = layer.kind
     assert kind is not None
-    head = f"{_place(neurons, number)}: {_holdings(neurons, number)}"
+    reads = "read by " if cells.side == "in" else ""
+    head = f"{_place(neurons, number)}: {reads}{_holdings(neurons, number)}"
+    if reads:
+        return f"{head} of {cells.via}"
     if kind.family == "conv":
         return head + _reach(neurons, kind, size, extents)
     if kind.role == "norm":

@@ -19,7 +19,7 @@ from .frozen import replace
 from .heads import attended
 from .locate import pick
 from .model import Model, Neurons
-from .read import address_text, fan_in, means
+from .read import address_text, fan_in, meant
 from .record import PARTS, Record, record
 from .shown import Shown
 from .verify import Check, verify, verify_heads
@@ -61,7 +61,7 @@ class _Held(Shown):
 
     def _only(self, word: str) -> Any:
         words = self.neurons.population.words
-        found = self._read([name for name in words if means(word, name)])
+        found = self._read(meant(word, words))
         if len(found) > 1:
             names = ", ".join(found)
             raise KindError(f"{self} has {len(found)} {word} arrays: {names}", f'use .arrays["{next(iter(found))}"]')

@@ -12,7 +12,7 @@ from .frozen import dataclass
 from .locate import address_of
 from .model import Model, Neurons, Placed, Population
 
-__all__ = ["Held", "address_text", "fan_in", "fan_ins", "held", "means"]
+__all__ = ["Held", "address_text", "fan_in", "fan_ins", "held", "meant", "means"]
 
 _NO_WEIGHTS = ("running_mean", "running_var", "q_scale", "q_zero_point")
 """What the words of arrays begin with that weigh nothing: statistics, the steps of quantised weights."""
@@ -59,6 +59,17 @@ def means(plain: str, name: str) -> bool:
     return plain in (name, *name.split("_"), *name.rpartition(".")[2].split("_"))
 
 
+def meant(plain: str, names: Sequence[str]) -> list[str]:
+    """The arrays that a person means by `weight` or `bias`: those called so, else for `weight` all that is no bias.
+
+    An array that has another name, `gate_up_proj` or `lambda1`, is the weight of its neuron all the same.
+    """
+    called = [name for name in names if means(plain, name)]
+    if called or plain != "weight":
+        return called
+    return [name for name in names if not means("bias", name) and not name.startswith(_NO_WEIGHTS)]
+
+
 def held(neurons: Neurons, number: int) -> tuple[Held, ...]:
     """The arrays of one of these neurons, each under its word; a layer without bias has none."""
     coords = neurons.coords(number)
@@ -71,7 +82,12 @@ def held(neurons: Neurons, number: int) -> tuple[Held, ...]:
 
 
 def fan_in(cells: Population, number: int, fixed: Mapping[str, int]) -> int:
-    """How many incoming weights a neuron has: the axes of its weight arrays that are not fixed. Biases do not count."""
+    """How many incoming weights a neuron has: the axes of its weight arrays that are not fixed. Biases do not count.
+
+    What a head gives has none of its own: the arrays that it is read by belong to the projection.
+    """
+    if cells.side == "in":
+        return 0
     own = {axis.name for axis in cells.axes} | set(fixed) | set(cells.fixed)
     total = 0
     for word in cells.words:
