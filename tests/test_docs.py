@@ -156,3 +156,13 @@ def test_the_documentation_builds(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_says_what_the_coverage_table_says():
+    table = (DOCS / "coverage.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^\| layers of transformers \|.*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    built, types, whole, neurons, heads = re.findall(r"\b\d[\d,]*\b", said.partition("[The table]")[0])
+    assert f"model types: {types}; built and run: {built};" in table
+    assert f"every parameter accounted for: {whole} of {built} (100.0%)" in table
+    assert f"neurons recomputed: {neurons}; heads: {heads};" in table
+    assert "with a wrong answer: 0;" in table
