@@ -68,7 +68,7 @@ def _layer_row(model: Model, layer: LayerInfo) -> tuple[object, ...]:
 def _axes(layer: LayerInfo) -> str:
     """The main array with its axis names and sizes; for an unknown layer the bare shapes."""
     found = [placed for cells in layer.populations.values() for placed in cells.placed]
-    if layer.main is None and layer.heads:
+    if layer.main is None and layer.populations:
         return "; ".join(f"{name}: {_sizes(cells)}" for name, cells in layer.populations.items())
     if not found:
         return "; ".join(f"{array.name} {array.shape}" for array in layer.arrays)

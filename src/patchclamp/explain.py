@@ -62,8 +62,8 @@ def _many(count: int, noun: str) -> str:
 def explain_layer(layer: LayerInfo) -> str:
     """What a layer is: one line, then one for each array."""
     name = layer.name or "the network"
-    if layer.kind is not None and layer.heads and (layer.main is None or layer.kind.family == "attention"):
-        return "\n".join((*_explain_heads(layer, name), *_own(layer), *_apart(layer)))
+    if layer.kind is not None and layer.populations and (layer.main is None or layer.kind.family == "attention"):
+        return "\n".join((*_explain_views(layer, name), *_own(layer), *_apart(layer)))
     if layer.kind is None or layer.main is None:
         return _explain_unknown(layer, name)
     lines = [f"{name} ({layer.kind.title}, {layer.known}): {_summary(layer, layer.kind, layer.main)}"]
@@ -103,9 +103,11 @@ def _kept(array: Array) -> str:
     return f"{tied}{shares}{made}{f'; {array.note}' if array.note else ''}"
 
 
-def _explain_heads(layer: LayerInfo, name: str) -> Iterator[str]:
+def _explain_views(layer: LayerInfo, name: str) -> Iterator[str]:
     assert layer.kind is not None
-    yield f"{name} ({layer.kind.title}, {layer.known}): {layer.heads} heads; each is {name}.head[i]"
+    parts = ", ".join(f"{name}.{word}[i]" for word in layer.populations if word)
+    heads = f"{layer.heads} heads; each is {name}.head[i]" if layer.heads else f"its neurons are {parts}"
+    yield f"{name} ({layer.kind.title}, {layer.known}): {heads}"
     for word, cells in layer.populations.items():
         if not word:  # arrays of its own are listed after the heads
             continue

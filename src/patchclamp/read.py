@@ -12,7 +12,7 @@ from .frozen import dataclass
 from .locate import address_of
 from .model import Model, Neurons, Placed, Population
 
-__all__ = ["Held", "address_text", "fan_in", "fan_ins", "held", "meant", "means"]
+__all__ = ["Held", "address_text", "fan_in", "fan_ins", "held", "means", "meant"]
 
 _NO_WEIGHTS = ("running_mean", "running_var", "q_scale", "q_zero_point")
 """What the words of arrays begin with that weigh nothing: statistics, the steps of quantised weights."""

@@ -12,7 +12,7 @@ from typing import Any
 from ..axes import Line
 from ..errors import AxisError, KindError, nearest
 from ..frozen import replace
-from . import activation, attention, conv, embedding, experts, holder, library, linear, norm, quantised, recurrent
+from . import activation, attention, conv, embedding, experts, holder, library, linear, mlp, norm, quantised, recurrent
 from .named import PACKAGE, Table, indexed
 from .row import Kind, Part, Place
 
@@ -22,7 +22,7 @@ CATALOGUE: dict[str, Kind] = {
     row.name: row for family in (attention, linear, conv, norm, embedding, activation, recurrent) for row in family.ROWS
 }
 _HOLDERS = {row.name: row for row in holder.ROWS}
-TABLES: tuple[Table, ...] = (attention.TABLE, experts.TABLE)
+TABLES: tuple[Table, ...] = (attention.TABLE, experts.TABLE, mlp.TABLE)
 """The rows of the transformers package, class by class; made into an index when one of them is first looked for."""
 _registered: dict[str, Kind] = {}
 
