@@ -1,4 +1,4 @@
-"""The gate of an MLP is what goes through its activation: what enters that is the witness, however the two are packed."""
+"""The gate of an MLP is what goes through its activation: what enters that is the witness, however they are packed."""
 
 from __future__ import annotations
 
