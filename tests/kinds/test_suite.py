@@ -1,4 +1,4 @@
-"""KindSuite on every line of the catalogue: each row that some architecture of transformers uses, held to every promise."""
+"""KindSuite on every line of the catalogue: each row that a model of transformers uses, held to every promise."""
 
 from __future__ import annotations
 
