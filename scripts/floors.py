@@ -33,6 +33,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
                 "locate",
                 "model",
                 "parts/",
+                "protocols",
                 "suggest",
                 "use",
                 "views",

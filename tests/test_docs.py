@@ -27,7 +27,7 @@ EVERY = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md"
 
 # How the acts do their work: the reference shows what they give.
 INNER = {
-    "capture", "card", "compare", "frames", "frozen", "gates", "opening", "pages", "read", "shown",
+    "capture", "card", "compare", "frames", "frozen", "gates", "opening", "pages", "protocols", "read", "shown",
     "attended", "heads", "routed", "stack", "suggest", "units", "use", "views", "__main__", "formulas", "frameworks",
     "files",
 }  # fmt: skip

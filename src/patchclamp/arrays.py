@@ -194,7 +194,7 @@ class Array:
     `role` is "parameter", "buffer" or "computed" (made afresh from other arrays whenever the layer runs:
     weight_norm, pruning masks), then `sources` are the paths that it is made from; `tied` lists the other paths to the
     very same memory, `shares` those whose memory overlaps it, and `repeated` is how many of its numbers lie in arrays
-    before it. `note` says where its numbers are, where they are not plainly in memory, and what an edit does.
+    before it.
     """
 
     name: str
@@ -208,7 +208,14 @@ class Array:
     sources: tuple[str, ...] = ()
     shares: tuple[str, ...] = ()
     repeated: int = 0
-    note: str = ""
+
+    @property
+    def note(self) -> str:
+        """Where its numbers are now, or what makes them, where they are not plainly in memory; else empty."""
+        try:
+            return str(getattr(self.storage, "note", ""))
+        except KindError as error:
+            return error.message
 
     @property
     def size(self) -> int:

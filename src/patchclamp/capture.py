@@ -11,10 +11,11 @@ from .errors import AddressError, RunError
 from .frames import frame_called, frame_in, frame_out, positions
 from .geometry import Geometry
 from .layout import Layout
-from .model import LayerInfo, Model, Neurons, Probe, Runner
+from .model import LayerInfo, Model, Neurons
+from .protocols import Probe, Runner
 from .use import Rows, Use, rows
 
-__all__ = ["Capture", "Recording", "Seen", "bounded", "place", "run"]
+__all__ = ["Capture", "Recording", "Seen", "Taken", "bounded", "place", "run"]
 
 BOTH = frozenset({"inputs", "output"})
 
@@ -45,7 +46,32 @@ class Seen:
 
 
 @dataclass
-class Capture:
+class Taken:
+    """The calls that a probe saw, in the order in which they began; `running` are those that have not ended yet.
+
+    Under a probe of the functional calls inside a layer, one run of the layer has several calls.
+    """
+
+    calls: list[Seen] = field(default_factory=list, kw_only=True)
+    running: list[list[Seen]] = field(default_factory=list, kw_only=True, repr=False)
+    ran: bool = field(default=False, kw_only=True)
+
+    def begin(self) -> None:
+        self.ran = True
+        self.running.append([])
+
+    def add(self, seen: Seen) -> None:
+        self.calls.append(seen)
+        self.running[-1].append(seen)
+
+    def drop(self) -> None:
+        if self.running:
+            gone = set(map(id, self.running.pop()))
+            self.calls[:] = [seen for seen in self.calls if id(seen) not in gone]
+
+
+@dataclass
+class Capture(Taken):
     """A probe on one layer. Without `neurons` it copies the whole input and output.
 
     `whole_inputs` asks for all that entered (a recomputation needs it) instead of what the neurons read.
@@ -56,8 +82,6 @@ class Capture:
     neurons: Neurons | None = None
     keep: frozenset[str] = BOTH
     whole_inputs: bool = False
-    calls: list[Seen] = field(default_factory=list)
-    ran: bool = False
 
     @property
     def called(self) -> bool:
@@ -70,15 +94,23 @@ class Capture:
         return self.layer.kind is not None and self.layer.kind.family in ("recurrent", "experts")
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        self.ran = True
         if self.neurons is not None and not self.neurons.numbers:
             raise AddressError(f"no neuron of {self.layer.name!r} is selected")
-        if not self.called:
+        self.begin()
+        if self.called:
+            return
+        try:
             self._enter(inputs, config)
+        except BaseException:
+            self.drop()
+            raise
 
     def leave(self, output: Any) -> None:
-        if not self.called:
-            self._leave(output)
+        try:
+            if not self.called:
+                self._leave(output)
+        finally:
+            self.running.pop()
 
     def used(self, use: Use, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
         """A functional call used one of the layer's arrays: copy what it gave for these neurons, if it did."""
@@ -92,7 +124,7 @@ class Capture:
                 self._leave(output)
                 return
             read, given = (_within(value, found.batch) for value in (inputs["input"], output))
-            self.calls.append(self._call(found, read, given, {**self.layer.config, **config, "words": words}))
+            self.add(self._call(found, read, given, {**self.layer.config, **config, "words": words}))
 
     def _call(self, found: Rows, read: Any, given: Any, config: dict[str, Any]) -> Seen:
         """What a call gave on its last axis for some neurons, and what it read: (*at, in)."""
@@ -123,7 +155,7 @@ class Capture:
 
     def _enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         seen = Seen({}, {**self.layer.config, **config})
-        self.calls.append(seen)
+        self.add(seen)
         if self.whole_inputs and "during" in config:
             seen.during = config["during"]()
         if "inputs" not in self.keep:
@@ -134,7 +166,7 @@ class Capture:
             seen.inputs = self._read(self.neurons, inputs, seen)
 
     def _leave(self, output: Any) -> None:
-        seen = self.calls[-1]
+        seen = self.running[-1][-1]
         if self.neurons is None or self.hidden:
             seen.output = self.runner.copy(output) if "output" in self.keep else None
             return

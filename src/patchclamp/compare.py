@@ -14,9 +14,10 @@ from .errors import KindError
 from .formulas import FORMULAS, QUANTISED, Case, Floats, Formula, Precision
 from .frames import positions
 from .layout import Layout
-from .model import Neurons, Placed, Runner
+from .model import Neurons, Placed, Population
+from .protocols import Runner
 
-__all__ = ["Compared", "arrays_in", "compare", "formula_of", "precision"]
+__all__ = ["Compared", "arrays_in", "compare", "formula_of", "precision", "typed"]
 
 
 MOST = 4
@@ -177,13 +178,17 @@ def _taken(placed: Placed, key: Key, during: Mapping[str, Any]) -> Any:
 def precision(runner: Runner, neurons: Neurons, seen: Seen) -> Precision:
     """The precision of the arithmetic that led from what entered and what is stored to what left."""
     entered = list(arrays_in(tuple(seen.inputs.values())))
-    # Only their types are asked for.
-    stored = [placed.array.read((slice(0, 0),) * len(placed.array.shape)) for placed in neurons.population.placed]
+    stored = typed(neurons.population)
     found: Precision = runner.precision([*entered, *stored], next(arrays_in(seen.output)))
     if seen.config.get("summed"):
         why = f"{found.reason}; the sums of several layers are rounded and added"
         found = replace(found, product=max(found.product, found.result), reason=why)
     return found
+
+
+def typed(cells: Population) -> list[Any]:
+    """The arrays of a population for their types alone: empty pieces of them."""
+    return [placed.array.read((slice(0, 0),) * len(placed.array.shape)) for placed in cells.placed]
 
 
 def arrays_in(value: Any) -> Iterator[Any]:

@@ -12,7 +12,8 @@ from .capture import Seen
 from .errors import KindError
 from .formulas import Floats
 from .formulas.recurrent import Trace
-from .model import Neurons, Runner
+from .model import Neurons
+from .protocols import Runner
 from .recorded import PARTS, Call
 from .stack import Rerun, rerun
 

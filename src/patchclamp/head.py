@@ -66,11 +66,14 @@ class Head(Shown):
         return self.model.addresses.text(Address(self.layer.name, (Step("head", (self.number,)),)))
 
     def pattern(self, x: Any) -> Any:
-        """How much each position takes of each other on `x`: (batch, query, key), every row sums to 1.
+        """How much each position takes of each other on `x`: (batch, query, key), by which the values are multiplied.
 
-        It is the same whatever attention implementation the model runs: that of a fused one, which never holds it as
-        an array, is computed in float64 from what the fused call was given (softmax(q k^T scale + mask); see the
-        documentation of torch.nn.functional.scaled_dot_product_attention). Raises RunError where none can be seen.
+        A row sums to 1, or to less where the softmax has an attention sink, or to 0 where a position sees nothing. In
+        evaluation mode the pattern is the same whatever attention implementation the model runs: that of a fused one,
+        which never holds it as an array, is computed in float64 from what the fused call was given
+        (softmax(q k^T scale + mask); see the documentation of torch.nn.functional.scaled_dot_product_attention).
+        In training mode with dropout, an eager implementation shows the pattern after dropout, and a fused one the
+        pattern before it. Raises RunError where none can be seen.
         """
         found = self.patterns(x)
         if len(found) != 1:
@@ -79,7 +82,8 @@ class Head(Shown):
 
     def patterns(self, x: Any) -> tuple[Any, ...]:
         """The pattern at each call of the layer, for one that runs several times."""
-        return tuple(found.pattern[:, self.number] for found in attended(self.model, self.layer, x))
+        runs = attended(self.model, self.layer, x, [self.number])
+        return tuple(self.model.runner.copy(found.pattern, (slice(None), found.place(self.number))) for found in runs)
 
     def verify(self, x: Any) -> Check:
         """Recompute what the head gives on `x` from its pattern and values, and compare."""

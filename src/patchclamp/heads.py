@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .attended import Attended
-from .capture import Seen
+from .attended import Attended, Wanted
+from .capture import Seen, Taken
 from .compare import Compared
 from .errors import AddressError, KindError, RunError
 from .formulas import Floats, Precision, rounding
-from .model import LayerInfo, Model, Neurons, Runner
+from .model import LayerInfo, Model, Neurons
+from .protocols import Runner
 from .use import Use
 
-__all__ = ["Slots", "attended", "bounded_head", "compare_heads", "kv_head", "slots"]
+__all__ = ["Slots", "attended", "bounded_head", "compare_heads", "heads_of", "kv_head", "slots"]
 
 
 def bounded_head(layer: LayerInfo, number: int) -> int:
@@ -38,19 +39,23 @@ def kv_head(layer: LayerInfo, number: int) -> tuple[int, int]:
     return number * count // layer.heads, count
 
 
-def attended(model: Model, layer: LayerInfo, x: Any) -> tuple[Attended, ...]:
+def attended(model: Model, layer: LayerInfo, x: Any, heads: Iterable[int] = ()) -> tuple[Attended, ...]:
     """What a layer computed of attention in one run on `x`: one for each of its calls, with an axis for the heads.
+
+    It holds copies of the arrays of these heads, or of all if none are named.
 
     Raises RunError if it did not run, or computed none in a form that can be seen.
     """
     if model.runner is None:
         raise RunError(f"{model.source} is a file: it holds weights but cannot run", "open the live network instead")
-    runs = model.runner.attention(layer.name, x)
+    runs = model.runner.attention(layer.name, x, Wanted(layer.heads, tuple(sorted(set(heads)))))
     if not runs:
         raise RunError(f"layer {layer.name!r} did not run on this input", "its parent may take another branch")
     for found in runs:
-        if len(found) != 1:
+        if len(found) != 1 or None in found:
             many = "no attention that can be seen" if not found else f"{len(found)} attentions in one call"
+            if None in found:
+                many = "an attention whose values are mixed in a form that is not known"
             raise RunError(
                 f"{layer.name!r} ({layer.class_name}) computes {many}",
                 'run it with attention that can be: model.set_attn_implementation("sdpa") or "eager"',
@@ -61,6 +66,8 @@ def attended(model: Model, layer: LayerInfo, x: Any) -> tuple[Attended, ...]:
 def _split(layer: LayerInfo, found: Attended) -> Attended:
     """With an axis for the heads: some layers fold it into the batch."""
     shape, heads = tuple(found.pattern.shape), layer.heads
+    if found.heads:
+        return found
     if len(shape) == 4 and shape[1] == heads:
         return found
     if len(shape) == 3 and shape[0] % heads == 0:
@@ -74,7 +81,7 @@ def _split(layer: LayerInfo, found: Attended) -> Attended:
 
 
 @dataclass
-class Slots:
+class Slots(Taken):
     """A probe on the projection that reads what heads give: it copies these slots of its input.
 
     With `array` it is put on the attention itself, which uses that array of the projection in a call of its own.
@@ -84,16 +91,20 @@ class Slots:
     layer: LayerInfo
     numbers: Sequence[int]
     array: str = ""
-    calls: list[Seen] = field(default_factory=list)
-    ran: bool = False
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        self.ran = True
-        if not self.array:
+        self.begin()
+        if self.array:
+            return
+        try:
             self._read(next(iter(inputs.values())), config, ("batch",))
+        except BaseException:
+            self.drop()
+            raise
 
     def leave(self, output: Any) -> None:
         """What the projection gives is not the heads' own."""
+        self.running.pop()
 
     def used(self, use: Use, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
         if use.weight[0] == self.array:
@@ -103,7 +114,16 @@ class Slots:
         seen = Seen({}, dict(config), self.runner.stack([main[..., number] for number in self.numbers]), stacked=True)
         count = len(main.shape) - 1
         seen.axes["output"] = (*names, *(f"at{i}" for i in range(count - len(names))))[:count]
-        self.calls.append(seen)
+        self.add(seen)
+
+
+def heads_of(neurons: Neurons) -> tuple[int, ...]:
+    """Which heads these neurons are outputs of."""
+    return tuple(sorted({number // _width(neurons) for number in neurons.numbers}))
+
+
+def _width(neurons: Neurons) -> int:
+    return neurons.population.axes[-1].size
 
 
 def slots(neurons: Neurons) -> tuple[int, ...]:
@@ -116,7 +136,7 @@ def slots(neurons: Neurons) -> tuple[int, ...]:
 
 def compare_heads(runner: Runner, neurons: Neurons, found: Attended, precise: Precision) -> Compared:
     """What heads gave beside pattern x values in float64: (neuron, batch, query)."""
-    width = neurons.population.axes[-1].size
+    width = _width(neurons)
     places = [divmod(number, width) for number in neurons.numbers]
     mixed = {head: _mixed(runner, found, head, precise) for head in {head for head, _ in places}}
     recorded, values, error, bound = (
@@ -127,6 +147,7 @@ def compare_heads(runner: Runner, neurons: Neurons, found: Attended, precise: Pr
 
 def _mixed(runner: Runner, found: Attended, head: int, precise: Precision) -> tuple[Floats, Floats, Floats, Floats]:
     """What one head gave, pattern x values, the scale of rounding errors and their bound: (batch, query, width)."""
+    head = found.place(head)
     pattern = runner.numpy(found.pattern[:, head])
     value = runner.numpy(found.value[:, head * found.value.shape[1] // found.pattern.shape[1]])
     recorded = runner.numpy(found.result[:, head])

@@ -12,7 +12,7 @@ from .errors import AddressError, KindError, nearest
 from .model import AxisSize, LayerInfo, Model, Neurons, Population, out_of_range
 from .suggest import registration
 
-__all__ = ["address_of", "find", "locate", "pick"]
+__all__ = ["address_of", "find", "head_of", "locate", "pick"]
 
 
 def find(model: Model, address: Address) -> tuple[Neurons, ...]:
@@ -30,6 +30,17 @@ def find(model: Model, address: Address) -> tuple[Neurons, ...]:
     if not layers:
         raise KindError(f"no layer that {address.layer!r} matches has neurons", nearest(address.layer, model.layers))
     return tuple(locate(layer, Address(layer.name, address.steps, address.position)) for layer in layers)
+
+
+def head_of(model: Model, address: Address) -> tuple[LayerInfo, int] | None:
+    """The attention and the number of the head that an address means, if it ends at a head."""
+    layer = model.layers.get(address.layer)
+    if layer is None or not layer.heads or len(address.steps) != 1 or address.position:
+        return None
+    step = address.steps[0]
+    if step.name != "head" or len(step.index) != 1 or not isinstance(step.index[0], int):
+        return None
+    return layer, _one(step, layer.heads, _shown(layer))
 
 
 def locate(layer: LayerInfo, address: Address) -> Neurons:
@@ -123,11 +134,16 @@ def _which(layer: LayerInfo, address: Address) -> AddressError:
         has = [*names, *(["head[n]"] if layer.heads else [])]
         return AddressError(f"{_shown(layer)} ({title}) has no part or gate {stray!r}", nearest(stray, has))
     asked = f"{_shown(layer)}{address.tail}" if address.tail else _shown(layer)
-    start = f".head[{0}]" if layer.heads else ""
+    first = Address(layer.name, (*_head_step(layer, address), Step(names[0], (0,))))
     return AddressError(
-        f"{asked} may mean any of its {', '.join(names)}",
-        f"name one: {layer.name}{start}.{names[0]}[0]",
+        f"{asked} may mean any of its {', '.join(names)}", f"name one: {first.layer}{first.tail}".replace(": .", ": ")
     )
+
+
+def _head_step(layer: LayerInfo, address: Address) -> tuple[Step, ...]:
+    """The head that was asked for, or the first."""
+    asked = [step for step in address.steps if step.name == "head" and step.index]
+    return (asked[0] if asked else Step("head", (0,)),) if layer.heads else ()
 
 
 def _facet_step(facet: AxisSize, number: int) -> Step:

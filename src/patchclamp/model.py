@@ -9,17 +9,17 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from .address import Addresses
 from .arrays import Array
-from .axes import Key, Size
+from .axes import Size
 from .errors import AddressError, AxisError, EditError
 from .frozen import dataclass, field, replace
 from .kinds.row import Kind, Part, Place
 from .layout import Layout, fit
 
-__all__ = ["AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "Probe", "Runner", "describe"]
+__all__ = ["AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "describe"]
 
 
 LEADING = frozenset({"head", "kv", "expert", "block"})
@@ -148,61 +148,6 @@ class Neurons:
         found = {**self.population.coords(number), **self.fixed}
         found.update({f"at{i}": place for i, place in enumerate(self.position)})
         return found
-
-
-class Probe(Protocol):
-    """What the runner calls as a layer runs. What they return or keep must be copies: the tensors are the network's."""
-
-    def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None: ...
-
-    def leave(self, output: Any) -> None: ...
-
-    def used(self, use: Any, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
-        """A functional call of the layer used one of its arrays (`use.Use`); told of kinds that are `called`."""
-
-
-class Runner(Protocol):
-    """What an act needs of a running network. An adapter implements it; the acts never know which framework it is."""
-
-    def tap(self, probes: Mapping[str, Probe], x: Any) -> None: ...
-
-    def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]: ...
-
-    def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]: ...
-
-    def attention(self, layer: str, x: Any) -> list[list[Any]]: ...
-
-    def copy(self, value: Any, key: Key = ()) -> Any: ...
-
-    def take(self, value: Any, axis: int, indices: Sequence[int]) -> Any: ...
-
-    def stack(self, values: Sequence[Any]) -> Any: ...
-
-    def numpy(self, value: Any) -> Any: ...
-
-    def apply(self, layer: str, name: str, values: Any) -> Any: ...
-
-    def like(self, values: Any, template: Any) -> Any: ...
-
-    def precision(self, entered: Sequence[Any], left: Any) -> Any: ...
-
-
-class Keeper(Protocol):
-    """What an adapter offers for changing and saving a network's numbers."""
-
-    def ledger(self) -> Any: ...
-
-    def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Any: ...
-
-    def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None]) -> Any: ...
-
-    def state(
-        self,
-    ) -> tuple[Sequence[tuple[str, str, tuple[int, ...], Callable[[], Iterable[Any]]]], Mapping[str, str]]: ...
-
-    def raw(self, value: Any) -> bytes: ...
-
-    def from_raw(self, dtype: str, shape: tuple[int, ...], data: bytes) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)

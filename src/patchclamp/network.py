@@ -17,7 +17,7 @@ from .edit import Edit
 from .errors import AddressError
 from .explain import explain_layer
 from .head import Head
-from .locate import find, locate
+from .locate import find, head_of, locate
 from .model import LayerInfo, Model, Neurons
 from .neuron import Neuron, Selection, Selections
 from .opening import open_any
@@ -33,9 +33,10 @@ REMEMBERED = 10_000
 
 
 def open(thing: Any) -> Network:
-    """Open a live network, or a `.safetensors` file, to point at its neurons. Nothing is run, copied or changed.
+    """Open a live network, or a `.safetensors` file, to point at its neurons. Nothing is copied or changed.
 
-    Raises OpenError for what is no network, FileError for a bad file.
+    Nothing runs but what computes an array (a parametrization, weight_norm, pruning), to know the shape that it gives.
+    Raises OpenError for what is no network, or where such a computation fails; FileError for a bad file.
 
     >>> import torch
     >>> net = open(torch.nn.Sequential(torch.nn.Linear(4, 3)))
@@ -67,8 +68,8 @@ class Network(Shown):
         found = self._found.get(address)
         if found is None:
             parsed = self.model.addresses.parse(address)
-            if head := self._head(parsed):
-                return head
+            if head := head_of(self.model, parsed):
+                return Head(self.model, *head)
             if not parsed.steps and not parsed.position and not self.model.addresses.is_glob(parsed):
                 return Layer(self, self.model.layers[parsed.layer])
             if self.model.addresses.is_glob(parsed):
@@ -111,15 +112,6 @@ class Network(Shown):
         """Describe the network again, after its modules were changed."""
         self.model = open_any(self._thing)
         self._found.clear()
-
-    def _head(self, address: Address) -> Head | None:
-        """The head that an address means, if it ends there."""
-        layer = self.model.layers.get(address.layer)
-        if layer is None or not layer.heads or len(address.steps) != 1 or address.position:
-            return None
-        step = address.steps[0]
-        index = step.index[0] if len(step.index) == 1 else None
-        return Head(self.model, layer, index) if step.name == "head" and isinstance(index, int) else None
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
         """Where an address points, remembered: it is a matter of the network's structure alone."""

@@ -10,7 +10,8 @@ from .capture import Capture, Seen, run
 from .errors import RunError
 from .gates import record_units
 from .heads import Slots, slots
-from .model import LayerInfo, Model, Neurons, Runner
+from .model import LayerInfo, Model, Neurons
+from .protocols import Runner
 from .recorded import PARTS, Call, Record
 from .routed import record_routed
 from .use import Use
@@ -78,12 +79,21 @@ class Several:
         return self.captures[0].ran
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        for capture in self.captures:
-            capture.enter(inputs, config)
+        for number, capture in enumerate(self.captures):
+            try:
+                capture.enter(inputs, config)
+            except BaseException:
+                for entered in self.captures[:number]:
+                    entered.drop()
+                raise
 
     def leave(self, output: Any) -> None:
         for capture in self.captures:
             capture.leave(output)
+
+    def drop(self) -> None:
+        for capture in self.captures:
+            capture.drop()
 
     def used(self, use: Use, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
         for capture in self.captures:

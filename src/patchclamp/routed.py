@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .capture import Seen, bounded
-from .compare import Compared
+from .compare import Compared, typed
 from .errors import KindError, RunError
 from .formulas import Floats, Precision
 from .formulas.case import Ints
 from .formulas.experts import Curve, Expert, Sum, Trace, through
-from .model import LayerInfo, Neurons, Placed, Population, Runner
+from .model import LayerInfo, Neurons, Placed, Population
+from .protocols import Runner
 from .recorded import PARTS, Call
 
 __all__ = ["compare_routed", "record_routed", "unsent"]
@@ -95,7 +96,7 @@ def _rerun(runner: Runner, layer: LayerInfo, seen: Seen, wanted: Iterable[int]) 
     x, routing = _entered(runner, layer, seen)
     count = _count(layer.populations["down"])
     output = np.asarray(runner.numpy(seen.output), dtype=np.float64).reshape(len(x), -1)
-    stored = (placed.array.read() for cells in layer.populations.values() for placed in cells.placed)
+    stored = (array for cells in layer.populations.values() for array in typed(cells))
     precise: Precision = runner.precision([next(iter(seen.inputs.values())), *stored], seen.output)
     wanted = [expert for expert in dict.fromkeys(wanted) if expert < count]
     met: NDArray[np.bool_] = np.any(np.isin(routing.experts, wanted), axis=1)

@@ -13,7 +13,8 @@ from .compare import precision
 from .errors import KindError
 from .formulas.case import Floats, Ints
 from .formulas.recurrent import Trace, run
-from .model import LayerInfo, Neurons, Population, Runner
+from .model import LayerInfo, Neurons, Population
+from .protocols import Runner
 
 __all__ = ["Rerun", "rerun"]
 

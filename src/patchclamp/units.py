@@ -10,7 +10,8 @@ from .capture import Seen
 from .compare import Compared
 from .errors import KindError
 from .formulas import Floats
-from .model import Neurons, Runner
+from .model import Neurons
+from .protocols import Runner
 from .stack import Rerun, rerun
 
 __all__ = ["compare_units"]

@@ -58,7 +58,9 @@ def verify_heads(model: Model, neurons: Neurons, found: Sequence[Attended]) -> C
     runner = model.runner
     checks = []
     for one in found:
-        seen = Seen({"pattern": one.pattern, "value": one.value}, {}, one.result)
+        dropped = f"a share of {one.dropout:g} of the pattern is dropped at random inside the fused call"
+        config = {"opaque": f"{dropped} (dropout_p); model.eval() turns that off"} if one.dropout else {}
+        seen = Seen({"pattern": one.pattern, "value": one.value}, config, one.result)
         precise = runner.precision([one.pattern, one.value], one.result)
         checks.append(_check(model, neurons, seen, compare_heads(runner, neurons, one, precise)))
     return _worst(neurons, checks)

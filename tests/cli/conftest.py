@@ -52,6 +52,21 @@ def recurrent():
     return nn.Sequential(nn.LSTM(3, 2))
 
 
+class Reader(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Embedding(11, 8)
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    def forward(self, x):
+        return self.block(self.tokens(x))
+
+
+def reader():
+    torch.manual_seed(0)
+    return Reader().eval()
+
+
 def table():
     return nn.Sequential(nn.Embedding(7, 3))
 

@@ -168,3 +168,30 @@ def test_counts_that_cannot_be_had(run, words, message, hint):
 def test_what_the_network_prints_is_no_data(run):
     found = run("layers", "models:make", "--format", "json")
     assert "may print" in found.stderr and "may print" not in found.stdout
+
+
+def test_a_head_is_its_parts(run):
+    card = run("show", "models:reader", "block.self_attn.head[1]").stdout
+    assert "head 1 of 2: 4 query, 4 key, 4 value, 4 output" in card
+    assert "block.self_attn.head[1].value[*]" in card
+    rows = list(
+        csv.DictReader(io.StringIO(run("show", "models:reader", "block.self_attn.head[1]", "--format", "csv").stdout))
+    )
+    heads = {row["address"].partition("[1].")[2].partition("[")[0] for row in rows}
+    assert heads == {"query", "key", "value", "output"}
+    one = run("show", "models:reader", "block.self_attn.head[1].key[2]").stdout
+    assert "key 2 of 4 in head 1 of 2: 8 weights (in_proj_weight) and 1 bias (in_proj_bias)" in one
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("block.self_attn.head[2]", "has 2 heads, so 2 is out of range"),
+        ("block.self_attn.head[1].gate[0]", "has no part or gate 'gate'"),
+        ("block.self_attn.head[1].query[4]", "has 4 queries, so 4 is out of range"),
+    ],
+)
+def test_heads_that_are_not_there(run, address, says):
+    found = run("show", "models:reader", address)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert says in found.stderr

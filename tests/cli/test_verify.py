@@ -102,3 +102,12 @@ def test_a_bfloat16_network_is_given_its_own_type(folder, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "small_models", module)
     assert main(["verify", "small_models:make", "0[1]", "--random", "4"]) == 0
     assert "bfloat16" in capsys.readouterr().out
+
+
+def test_tokens_and_heads(run):
+    for address in ("tokens[3]", "block.linear1[5]", "block.self_attn.head[1]", "block.self_attn.head[1].query[2]"):
+        found = run("verify", "models:reader", address, "--tokens", "5", "--format", "json")
+        assert found.returncode == 0, found.stderr
+    found = run("verify", "models:make", "3[1]", "--tokens", "5")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "it has no embedding" in found.stderr

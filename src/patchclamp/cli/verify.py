@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import DTYPES
 from ..errors import OpenError
+from ..locate import head_of
 from ..model import LayerInfo, Model
 from ..neuron import Selections
 from ..pages import check_page
@@ -59,6 +60,7 @@ def options(parser: ArgumentParser) -> None:
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--input", metavar="FILE", help="an input with its batch axis, as a .npy file")
     given.add_argument("--random", type=shape, metavar="SHAPE", help="a random input of this shape, in a batch of one")
+    given.add_argument("--tokens", type=int, metavar="N", help="N random token numbers, in a batch of one")
     parser.add_argument("--seed", type=int, default=0, help="of the random input (default 0)")
     parser.add_argument("--live", metavar="MODULE:FUNCTION", help="for a file: the live network it belongs to")
 
@@ -74,7 +76,8 @@ def run(options: Namespace, out: Output) -> int:
             return Exit.REFUTED
         print(f"{options.address}: {options.model} holds the same bits as {options.live}", file=sys.stderr)
         opened = live
-    pointed(opened.model, options.address)  # a wrong address is said before an input is asked for
+    if head_of(opened.model, opened.model.addresses.parse(options.address)) is None:
+        pointed(opened.model, options.address)  # a wrong address is said before an input is asked for
     x = _input(opened, options)
     target = opened.network[options.address]
     checks = [one.verify(x) for one in (target if type(target) is Selections else (target,))]
@@ -98,9 +101,22 @@ def _input(opened: Opened, options: Namespace) -> Any:
     if options.random:
         drawn = np.random.default_rng(options.seed).standard_normal((1, *options.random))
         return _typed(opened.model, drawn, "")
+    if options.tokens is not None:
+        return _tokens(opened.model, options.tokens, options.seed)
     if opened.example is None:
-        raise Usage("verify: there is no input to run on", "--random 1,28,28, or --input x.npy")
+        raise Usage("verify: there is no input to run on", "--random 1,28,28, --tokens 7, or --input x.npy")
     return opened.example
+
+
+def _tokens(model: Model, count: int, seed: int) -> Any:
+    """Token numbers that the first table of the network has."""
+    tables = (layer for layer in model.layers.values() if layer.kind is not None and layer.kind.role == "embedding")
+    sizes = (facet.size for layer in tables if layer.main for facet in layer.main.facets if facet.name == "token")
+    known = next(sizes, 0)
+    if not known or count < 1:
+        why = "it has no embedding" if not known else f"{count} is no number of tokens"
+        raise Usage(f"verify: no tokens can be drawn: {why}", "--random 1,28,28, or --input x.npy")
+    return np.random.default_rng(seed).integers(0, known, (1, count))
 
 
 def _typed(model: Model, x: Any, source: str) -> Any:

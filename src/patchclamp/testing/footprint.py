@@ -1,7 +1,8 @@
-"""What an act could leave behind in a live network: hooks, wrapped forwards, attributes, flags, other arrays."""
+"""What an act could leave behind: hooks, wrapped forwards, attributes, flags, other arrays, function modes."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ __all__ = ["Footprint"]
 @dataclass(frozen=True)
 class Footprint:
     """The state of a network's modules beside its numbers; two are equal if nothing was left behind.
+
+    It also counts the function modes of torch that are entered.
 
     >>> import torch
     >>> layer = torch.nn.Linear(2, 2)
@@ -24,6 +27,7 @@ class Footprint:
     hooks: tuple[Any, ...]
     arrays: tuple[Any, ...]
     flags: tuple[Any, ...]
+    modes: int
 
     @classmethod
     def of(cls, module: Any) -> Footprint:
@@ -34,7 +38,13 @@ class Footprint:
             tuple(tuple(held) for m in modules for held in _hooks(m)),
             tuple((name, id(array)) for name, array in (*module.named_parameters(), *module.named_buffers())),
             tuple((m.training, *(p.requires_grad for p in m.parameters(recurse=False))) for m in modules),
+            _modes(),
         )
+
+
+def _modes() -> int:
+    """How many function modes of torch are entered; 0 in a version that does not say."""
+    return int(getattr(sys.modules.get("torch.overrides"), "_len_torch_function_stack", int)())
 
 
 def _hooks(module: Any) -> list[Any]:

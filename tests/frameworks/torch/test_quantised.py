@@ -323,13 +323,13 @@ def test_reading_says_nothing_about_torch_giving_quantised_tensors_up():
 
 
 def test_one_layer_at_a_time_is_held_unpacked():
-    from patchclamp.frameworks.torch import packed
+    from patchclamp.frameworks.torch import unpacked
 
     model = dynamic(nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2)))
     net = pc.open(model)
     for layer in ("0", "1", "0"):
         assert net[f"{layer}[1]"].weight.numel() == net[f"{layer}[1]"].fan_in
-        assert list(packed._last) == [model[int(layer)]]
+        assert list(unpacked._last) == [model[int(layer)]]
 
 
 def test_an_engine_that_does_not_give_its_weights_out():

@@ -64,7 +64,6 @@ class Adapted(Slot):
     lies: int = 0
     """Where the neurons lie in the weight, for a bias too."""
     read_of: Read | None = None
-    note: str = ""
     sources: tuple[str, ...] = ()
 
     def stored(self) -> torch.Tensor | None:
@@ -100,6 +99,11 @@ class Adapted(Slot):
         walked = [flat, *(value for _, value in _walk(flat, plan, rows))]
         return walked[-1].reshape(start.shape)
 
+    @property
+    def note(self) -> str:
+        """How it is made, by the adapters that count now."""
+        return _note(self.module, self.name)
+
     def refusal(self) -> str:
         return "is computed from the base layer and the adapters whenever the layer runs, so a change would be lost"
 
@@ -122,17 +126,17 @@ def adapted(
     module: torch.nn.Module, prefix: str, kind: Kind, shapes: Mapping[str, tuple[int, ...]], read: Read
 ) -> Iterator[Adapted]:
     """The effective arrays of a wrapper, whose base layer has that kind and those shapes."""
-    sources, note = _sources(module, prefix), _note(module)
+    sources = _sources(module, prefix)
     line = kind.arrays.get("weight")
     if line is None or "weight" not in shapes:
         return
     terms = Line.parse(line).terms
     axis = next(at for at, term in enumerate(terms) if any(part.name == "neuron" for part in term.axes()))
     shape = shapes["weight"]
-    yield Adapted(module, "weight", f"{prefix}weight", shape, (), axis, axis, read, note, sources)
+    yield Adapted(module, "weight", f"{prefix}weight", shape, (), axis, axis, read, sources)
     low = getattr(module, "lora_B", {})
     if "bias" in shapes or any(getattr(part, "bias", None) is not None for part in dict(low).values()):
-        yield Adapted(module, "bias", f"{prefix}bias", (shape[axis],), (), 0, axis, read, note, sources)
+        yield Adapted(module, "bias", f"{prefix}bias", (shape[axis],), (), 0, axis, read, sources)
 
 
 def problem_of(module: Any) -> str:
@@ -172,18 +176,36 @@ def _variant(variant: Any) -> str:
     return variant.__name__ if isinstance(variant, type) else type(variant).__name__
 
 
-def _note(module: Any) -> str:
-    base = f"{_BASE}.weight"
+def _note(module: Any, array: str) -> str:
+    """What makes the effective weight or bias, as things are now."""
     if problem := problem_of(module):
         return problem
+    has, rules = (_has, _WEIGHT) if array == "weight" else (_moves_bias, _BIAS)
+    own = getattr(module._modules[_BASE], array, None) is not None
+    base = f"{_BASE}.{array}" if own else f"0, as {_BASE} has no {array},"
+    given = module.merged_adapters if module.merged else () if module.disable_adapters else module.active_adapters
+    names = [name for name in given if has(module, name)]
+    shown = ", ".join(map(repr, names))
+    if not names:
+        return f"{base} alone: no {'merged' if module.merged else 'active'} adapter changes it"
     if module.merged:
-        return f"{base}, into which {', '.join(map(repr, module.merged_adapters))} is merged"
-    if module.disable_adapters or not (names := [name for name in module.active_adapters if _has(module, name)]):
-        return f"{base} alone: no adapter is active"
-    rule = "W * l" if hasattr(module, "ia3_l") else "W + s B A"
-    if any(name in module.lora_magnitude_vector for name in names if hasattr(module, "lora_magnitude_vector")):
-        rule = "m (W + s B A) / |W + s B A|"
-    return f"{rule} with W = {base}, adapter {', '.join(map(repr, names))}"
+        return f"{base}, into which {shown} is merged"
+    dora = any(name in getattr(module, "lora_magnitude_vector", {}) for name in names)
+    rule = rules[0] if hasattr(module, "ia3_l") else rules[2 if dora else 1]
+    return f"{rule} with {'W' if array == 'weight' else 'b'} = {base}, adapter {shown}"
+
+
+_WEIGHT = ("W * l", "W + s B A", "m (W + s B A) / |W + s B A|")
+_BIAS = ("b * l", "b + s c", "b + s c m / |W + s B A|")
+"""The rules of (IA)^3, LoRA and DoRA; c is the bias of lora_B."""
+
+
+def _moves_bias(module: Any, name: str) -> bool:
+    """Whether an adapter changes the bias: LoRA with a bias of its own, (IA)^3 that multiplies what leaves."""
+    low = getattr(module, "lora_B", {})
+    if name in low:
+        return getattr(low[name], "bias", None) is not None
+    return name in getattr(module, "ia3_l", {}) and not module.is_feedforward
 
 
 def _has(module: Any, name: str) -> bool:

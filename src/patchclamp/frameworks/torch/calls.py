@@ -8,16 +8,17 @@ which elements of the array are meant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from types import FunctionType
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from ...kinds import Kind
-from ...model import Probe
+from ...protocols import Probe
 from ...use import Use, Where
+from .turns import GEOMETRY, ORDER, Watch
 
 __all__ = ["CallWatch", "opened"]
 
@@ -26,57 +27,60 @@ _CASTS |= {"alias", "cpu", "cuda", "requires_grad_"}
 _VIEWS = {"chunk", "split", "split_with_sizes", "tensor_split", "unbind", "__getitem__", "select", "index_select"}
 _VIEWS |= {"narrow", "t", "T", "mT", "transpose", "swapaxes", "swapdims", "permute", "movedim", "view", "view_as"}
 _VIEWS |= {"reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand"}
-_CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-_GEOMETRY = {"stride": 1, "padding": 0, "dilation": 1}
 _Tracked = tuple[torch.Tensor, str, torch.Tensor]
 """A tensor made from an array, the array's name, and the shadow of the tensor."""
 
 
-class CallWatch(TorchFunctionMode):
-    """While a module runs, tells a probe of every functional call that uses an array of its kind."""
+_UNREAD = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What reading a call raises that has another form than those known here: it is not one that counts."""
 
-    def __init__(self, module: torch.nn.Module, kind: Kind) -> None:
-        super().__init__()
+
+class CallWatch(Watch):
+    """In one call of a module, tells a probe of every functional call that uses an array of its kind."""
+
+    def __init__(self, module: torch.nn.Module, kind: Kind, probe: Probe, errors: list[Exception]) -> None:
+        super().__init__(errors)
         self.module = module
         self.names = dict.fromkeys(name for arrays in _lines(kind) for name in arrays)
-        self.active = False
         self.tracked: dict[int, _Tracked] = {}
-        self.probe: Probe | None = None
+        self.probe = probe
         self.config: Mapping[str, Any] = {}
         self.lead: tuple[int, ...] = ()
+        self.told = False
 
-    def start(self, inputs: dict[str, Any], config: Mapping[str, Any], probe: Probe) -> None:
-        self.probe, self.config = probe, config
-        probe.enter(inputs, config)
+    def start(self, inputs: dict[str, Any], config: Mapping[str, Any]) -> None:
+        self.config = config
+        self.probe.enter(inputs, config)
+        self.told = True
         for name in self.names:
             value = _held(self.module, name)
             if value is not None:
                 self.tracked[id(value)] = (value, name, _shadow(value))
-        self.active = True
-        self.__enter__()  # type: ignore[no-untyped-call]
+        self.open()
 
     def stop(self) -> None:
+        self.tracked.clear()
         self.close()
 
-    def close(self) -> None:
-        self.tracked.clear()
-        if self.active:
-            self.active = False
-            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    def drop(self) -> None:
+        self.stop()
+        if self.told:
+            self.probe.drop()
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if (inner := opened(func)) is not None:
-            self.lead = tuple(args[0].shape[:2]) if func.__name__ == "multi_head_attention_forward" else self.lead
-            with self:
-                return inner(*args, **kwargs)
-        result = func(*args, **kwargs)
+    def inside(self, func: Any, args: Any, kwargs: Any) -> Callable[..., Any] | None:
+        inner = opened(func)
+        if inner is not None and func.__name__ == "multi_head_attention_forward":
+            query = args[0] if args else kwargs.get("query")
+            self.lead = tuple(getattr(query, "shape", ())[:2])
+        return inner
+
+    def called(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         name = _name(func)
         if name in _CALLS:
             self._called(name, args, kwargs, result)
         elif name in _CASTS or name in _VIEWS:
-            self._follow(func, name, args, kwargs, result)
-        return result
+            with suppress(*_UNREAD):
+                self._follow(func, name, args, kwargs, result)
 
     def _find(self, value: Any) -> tuple[str, torch.Tensor] | None:
         """The array that a tensor was made from, and its shadow; also of a view that was made elsewhere."""
@@ -95,10 +99,7 @@ class CallWatch(TorchFunctionMode):
         if found is None or id(result) in self.tracked:
             return
         array, shadow = found
-        try:
-            shadows = shadow if name in _CASTS else _seen_through(func, name, shadow, args[1:], kwargs)
-        except (RuntimeError, TypeError, ValueError, IndexError):
-            return
+        shadows = shadow if name in _CASTS else _seen_through(func, name, shadow, args[1:], kwargs)
         pairs = zip(result, shadows, strict=True) if isinstance(result, (tuple, list)) else ((result, shadows),)
         for made, own in pairs:
             plain = isinstance(made, torch.Tensor) and made.is_floating_point() and made.shape == own.shape
@@ -106,9 +107,12 @@ class CallWatch(TorchFunctionMode):
                 self.tracked[id(made)] = (made, array, own)
 
     def _called(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
-        for given in _CALLS[name](args, kwargs, result):
-            found = self._find(given["weight"])
-            if found is None or self.probe is None:
+        try:
+            read_as = [(given, self._find(given["weight"])) for given in _CALLS[name](args, kwargs, result)]
+        except _UNREAD:
+            return
+        for given, found in read_as:
+            if found is None:
                 continue
             bias = given.get("bias")
             adds = self._find(bias)
@@ -230,14 +234,17 @@ def _regular(index: torch.Tensor) -> slice:
 _Given = Iterable[dict[str, Any]]
 
 
+def _named(op: str, args: Any, kwargs: Any) -> dict[str, Any]:
+    return dict(zip(ORDER[op], args, strict=False)) | kwargs
+
+
 def _linear(args: Any, kwargs: Any, result: Any) -> _Given:
-    given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
-    yield {**given, "output": result}
+    yield {**_named("linear", args, kwargs), "output": result}
 
 
 def _matmul(args: Any, kwargs: Any, result: Any) -> _Given:
     """x @ w with w (in, row), or w @ x with w (row, in)."""
-    a, b = (*args, *(kwargs[word] for word in ("other", "mat2") if word in kwargs))[:2]
+    a, b = (*args, *(kwargs[word] for word in ("input", "self", "tensor1", "other", "mat2") if word in kwargs))[:2]
     yield {"input": a, "weight": b, "output": result if b.ndim > 1 else result[..., None], "rows": _turned}
     if a.ndim > 1:
         turned = [value.mT if value.ndim > 1 else value for value in (b, result)]
@@ -245,24 +252,28 @@ def _matmul(args: Any, kwargs: Any, result: Any) -> _Given:
 
 
 def _rmatmul(args: Any, kwargs: Any, result: Any) -> _Given:
-    yield from _matmul((args[1], args[0]), kwargs, result)
+    a, b = (*args, *kwargs.values())[:2]
+    yield from _matmul((b, a), {}, result)
 
 
 def _addmm(args: Any, kwargs: Any, result: Any) -> _Given:
-    if kwargs.get("beta", 1) == 1 and kwargs.get("alpha", 1) == 1 and len(args) == 3:
-        yield {"input": args[1], "weight": args[2], "bias": args[0], "output": result, "rows": _turned}
+    given = _named("addmm", args, kwargs)
+    if given.get("beta", 1) == 1 and given.get("alpha", 1) == 1 and len(args) <= 3:
+        read = {"input": given["mat1"], "weight": given["mat2"], "bias": given["input"]}
+        yield {**read, "output": result, "rows": _turned}
 
 
 def _conv(args: Any, kwargs: Any, result: Any) -> _Given:
-    given = dict(zip(_CONV, args, strict=False)) | kwargs
-    config = {word: given.get(word, usual) for word, usual in _GEOMETRY.items()}
+    given = _named("conv1d", args, kwargs)  # those of all ranks
+    config = {word: given.get(word, usual) for word, usual in GEOMETRY.items() if word in ORDER["conv1d"]}
     config.update(padding_mode="zeros", transposed=False)
     yield {**given, "output": result, "config": config, "rows": _flat}
 
 
 def _embedding(args: Any, kwargs: Any, result: Any) -> _Given:
     """torch.embedding(weight, tokens): a neuron's weights are a column."""
-    yield {"input": args[1], "weight": args[0], "output": result, "rows": _turned}
+    given = _named("embedding", args, kwargs)
+    yield {"input": given["indices"], "weight": given["weight"], "output": result, "rows": _turned}
 
 
 _CALLS: dict[str, Callable[[Any, Any, Any], _Given]] = {

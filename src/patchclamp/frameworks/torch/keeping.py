@@ -26,7 +26,7 @@ Entry = tuple[str, str, tuple[int, ...], Callable[[], Iterable[Any]]]
 
 
 class TorchKeeper:
-    """The keeper protocol of `patchclamp.model` for one live module."""
+    """The keeper protocol of `patchclamp.protocols` for one live module."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model

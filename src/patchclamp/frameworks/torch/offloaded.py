@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +53,27 @@ class Offloaded(Slot):
         value = self.tensor()
         if not value.is_meta:
             return value.detach()[key]
-        found = _on_disk(self.hook.weights_map, self.key)
-        if found is None:
-            whole: torch.Tensor = self.hook.weights_map[self.key]
-            return whole.detach()[key].clone()
-        if found.shape != self.shape:
-            raise KindError(f"{self.path} has shape {found.shape} on disk, not {self.shape}", REFRESH)
-        return found.read(key)
+        with self._from_file():
+            found = _on_disk(self.hook.weights_map, self.key)
+            if found is None:
+                whole: torch.Tensor = self.hook.weights_map[self.key]
+                return whole.detach()[key].clone()
+            if found.shape == self.shape:
+                return found.read(key)
+        raise KindError(f"{self.path} has shape {found.shape} on disk, not {self.shape}", REFRESH)
+
+    @contextmanager
+    def _from_file(self) -> Iterator[None]:
+        """Raise KindError where the file is gone, cut off or not what it says."""
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            file = _file_of(self.hook.weights_map, self.key)
+            said = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"
+            raise KindError(
+                f"{self.path} cannot be read from {file}, where accelerate put it: {said}",
+                "the next forward will fail too: offload the network again",
+            ) from error
 
     def refusal(self) -> str:
         return "is kept on disk by accelerate and read at each forward" if self.tensor().is_meta else ""
@@ -144,9 +159,17 @@ def _on_disk(weights: Any, key: str) -> _File | None:
     info = getattr(dataset, "index", {}).get(key)
     if info is None:
         return None
+    file = _file_of(dataset, key)
     if info.get("safetensors_file") is not None:
-        return _in_safetensors(info["safetensors_file"], info.get("weight_name", key), info.get("dtype", ""))
-    return _File(os.path.join(dataset.save_folder, f"{key}.dat"), 0, info["dtype"], tuple(info["shape"]))
+        return _in_safetensors(file, info.get("weight_name", key), info.get("dtype", ""))
+    return _File(file, 0, info["dtype"], tuple(info["shape"]))
+
+
+def _file_of(weights: Any, key: str) -> str:
+    """The file that an offloaded array is said to be in."""
+    dataset, key = _resolved(weights, key)
+    file = getattr(dataset, "index", {}).get(key, {}).get("safetensors_file")
+    return str(file or os.path.join(getattr(dataset, "save_folder", None) or "", f"{key}.dat"))
 
 
 def _in_safetensors(path: str, name: str, given: str) -> _File | None:

@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.parametrize import is_parametrized
 
 from ...arrays import Array
+from ...errors import KindError, OpenError
 from ...kinds import Kind, class_name, find
 from ...model import LayerInfo, Model, describe
 from ...views import with_views
@@ -41,10 +42,11 @@ def handles(thing: object) -> bool:
 
 
 def open_model(module: torch.nn.Module, source: str = "") -> Model:
-    """Describe a live module. Nothing is run, copied or changed.
+    """Describe a live module. Nothing is copied or changed, and nothing runs but what computes an array
+    (parametrizations, weight_norm, pruning): each is asked for the shape of what it gives.
 
-    Raises OpenError for a module with lazy parameters: they have no shape before the first forward, and for one whose
-    weights are pieces of a flat parameter.
+    Raises OpenError for a module with lazy parameters: they have no shape before the first forward, for one whose
+    weights are pieces of a flat parameter, and where computing an array fails.
     """
     refuse_flat(module)
     parts = tuple(named(module))
@@ -76,7 +78,10 @@ def _slots(name: str, module: torch.nn.Module, places: Places) -> Iterator[Held]
     prefix = f"{name}." if name else ""
     for slot in made(module, prefix):
         # The shape is asked for through the slot, which keeps spectral_norm from turning its vectors when it is read.
-        found = slot._computed()
+        try:
+            found = slot._computed()
+        except KindError as error:
+            raise OpenError(error.message, error.hint) from error
         if found is not None:
             yield replace(slot, shape=tuple(found.shape)), "computed", found
     codes, hidden = decoded_in(module, prefix) if not is_scripted(module) else ([], set())
@@ -221,7 +226,6 @@ def _array(prefix: str, held: Held, known: _Known) -> Array:
         sources=getattr(slot, "sources", ()),
         shares=tuple(share.paths),
         repeated=share.repeated,
-        note=getattr(slot, "note", ""),
     )
 
 

@@ -7,33 +7,35 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import lru_cache
 from types import TracebackType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ...attended import Attended
+from ...attended import Attended, Wanted
 from ...axes import Key
 from ...errors import PatchclampError, RunError
 from ...formulas import Precision
 from ...geometry import NOTHING
 from ...kinds import class_name, find
-from ...model import Probe
+from ...protocols import Probe
 from .attention import watching
 from .calls import CallWatch
 from .running import early, facts, hollow, listened, running, seen
+from .scripted import is_scripted
 from .stepwise import stepwise
 from .storage import submodule
+from .turns import following, raised
 from .watch import OpWatch
 
 __all__ = ["TorchRunner"]
 
 
 class TorchRunner:
-    """The runner protocol of `patchclamp.model` for one live module."""
+    """The runner protocol of `patchclamp.protocols` for one live module."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model
@@ -43,23 +45,26 @@ class TorchRunner:
 
         Raises RunError, naming the layer, when the model raises. The model is as before in every case.
         """
+        errors: list[Exception] = []
         with running(self.model), torch.no_grad(), stepwise(self.model, probes) as note, ExitStack() as hooks:
             for name, probe in probes.items():
-                hooks.enter_context(_listening(listened(self.model, name), probe, note))
+                hooks.enter_context(_listening(listened(self.model, name), probe, note, errors))
             self._call(x)
+        raised(errors)
 
     def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]:
         """The input and output shape of each layer at each of its calls.
 
         `x` is a shape without the batch axis (then nothing is computed: the model runs on fake tensors, which have
-        shapes only) or a real input.
+        shapes only) or a real input. A layer that TorchScript runs inside the network tells none.
         """
         seen: dict[str, list[tuple[tuple[int, ...], ...]]] = {name: [] for name in layers}
         size = _size(x)
         mode: AbstractContextManager[Any] = torch.no_grad() if size is None else _fake()
         with running(self.model), torch.no_grad(), stepwise(self.model, seen), ExitStack() as hooks:
             for name, calls in seen.items():
-                hooks.enter_context(_measuring(listened(self.model, name), calls))
+                if is_scripted(self.model) or not is_scripted(submodule(self.model, name)):
+                    hooks.enter_context(_measuring(listened(self.model, name), calls))
             hooks.enter_context(mode)
             if size is not None:
                 hollow(self.model)
@@ -69,12 +74,15 @@ class TorchRunner:
             self._call(x)
         return seen
 
-    def attention(self, layer: str, x: Any) -> list[list[Attended]]:
-        """What a layer computed of attention at each of its calls; the arrays are the network's own of that run."""
-        found: list[list[Attended]] = []
-        around = stepwise(self.model, [layer]), watching(listened(self.model, layer), found)
+    def attention(self, layer: str, x: Any, heads: Wanted | None = None) -> list[list[Attended | None]]:
+        """Copies of what a layer computed of attention at each of its calls, of the wanted heads where these can be
+        told apart; None stands for one that has a form which is not known."""
+        found: list[list[Attended | None]] = []
+        errors: list[Exception] = []
+        around = stepwise(self.model, [layer]), watching(listened(self.model, layer), found, heads, errors)
         with running(self.model), torch.no_grad(), around[0], around[1]:
             self._call(x)
+        raised(errors)
         return found
 
     def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -281,37 +289,85 @@ def _device(model: torch.nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
-@contextmanager
-def _listening(module: torch.nn.Module, probe: Probe, note: str) -> Iterator[None]:
-    """Hooks for one probe: inputs are seen before the layer can change them, the output after all other hooks."""
-    name_inputs = _namer(module)
-    kind = find(map(class_name, type(module).__mro__))
-    watch = CallWatch(module, kind) if kind is not None and kind.called else OpWatch.of(module, kind)
+_Told = Callable[[tuple[Any, ...], dict[str, Any]], tuple[dict[str, Any], Mapping[str, Any]]]
 
-    def before(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        inputs, config = {name: seen(item) for name, item in name_inputs(args, kwargs).items()}, facts(module)
-        config = {**config, "note": note} if note else config
-        if watch is None:
-            probe.enter(inputs, config)
-        else:
-            watch.start(inputs, config, probe)
 
-    def after(_: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if watch is not None:
-            watch.stop()
-        probe.leave(seen(output))
+class _Heard:
+    """One call of a layer, told to a probe: inputs before the layer can change them, the output after all other hooks.
 
-    first = module.register_forward_pre_hook(before, with_kwargs=True)
-    try:
-        second = module.register_forward_hook(after, prepend=early(module))
+    What the probe raises is kept in `errors`, for a network that catches it and goes on.
+    """
+
+    def __init__(self, probe: Probe, watch: CallWatch | OpWatch | None, told: _Told, errors: list[Exception]) -> None:
+        self.probe = probe
+        self.watch = watch
+        self.told = told
+        self.errors = errors
+        self.open = False
+
+    @property
+    def idle(self) -> bool:
+        return self.watch is not None and self.watch.idle
+
+    @idle.setter
+    def idle(self, idle: bool) -> None:
+        if self.watch is not None:
+            self.watch.idle = idle
+
+    def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        inputs, config = self.told(args, kwargs)
+        with self._kept():
+            if self.watch is None:
+                self.probe.enter(inputs, config)
+            else:
+                self.watch.start(inputs, config)
+        self.open = True
+
+    def leave(self, output: Any) -> None:
+        with self._kept():
+            if self.watch is not None:
+                self.watch.stop()
+            self.open = False
+            self.probe.leave(seen(output))
+
+    def drop(self) -> None:
+        if self.watch is not None and self.open:
+            self.watch.drop()
+        elif self.watch is not None:
+            self.watch.close()
+        elif self.open:
+            self.probe.drop()
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
         try:
             yield
-        finally:
-            second.remove()
-    finally:
-        first.remove()
-        if watch is not None:
-            watch.close()
+        except Exception as error:
+            self.errors.append(error)
+            raise
+
+
+def _listening(
+    module: torch.nn.Module, probe: Probe, note: str, errors: list[Exception]
+) -> AbstractContextManager[None]:
+    """Hooks for one probe."""
+    name_inputs = _namer(module)
+    kind = find(map(class_name, type(module).__mro__))
+    op = OpWatch.op_of(module, kind)
+
+    def told(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        inputs = {name: seen(item) for name, item in name_inputs(args, kwargs).items()}
+        return inputs, {**facts(module), **({"note": note} if note else {})}
+
+    def turn() -> _Heard:
+        watch: CallWatch | OpWatch | None = None
+        if kind is not None and kind.called:
+            watch = CallWatch(module, kind, probe, errors)
+        elif op:
+            watch = OpWatch(module, op, probe, errors)
+        return _Heard(probe, watch, told, errors)
+
+    return following(module, turn, first=early(module))
 
 
 @contextmanager
@@ -332,7 +388,7 @@ def _measuring(module: torch.nn.Module, calls: list[tuple[tuple[int, ...], ...]]
 def _namer(module: torch.nn.Module) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
     """Give the arguments of a forward their parameter names, the main input first."""
     own = "forward" in module.__dict__
-    signature = _signature.__wrapped__(module.forward, False) if own else _signature(type(module).forward, True)
+    signature = _signature(module.forward, False) if own else _kept(type(module).forward)
 
     def named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         if signature is not None:
@@ -345,11 +401,26 @@ def _namer(module: torch.nn.Module) -> Callable[[tuple[Any, ...], dict[str, Any]
     return named
 
 
-@lru_cache(maxsize=256)
+_SIGNATURES: WeakKeyDictionary[Callable[..., Any], inspect.Signature | None] = WeakKeyDictionary()
+
+
+def _kept(forward: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature of a class's forward; nothing of the class is held by it."""
+    try:
+        if forward not in _SIGNATURES:
+            _SIGNATURES[forward] = _signature(forward, True)
+        return _SIGNATURES[forward]
+    except TypeError:  # no weak reference
+        return _signature(forward, True)
+
+
 def _signature(forward: Callable[..., Any], method: bool) -> inspect.Signature | None:
     """What a forward takes, without its `self` where it is a method; None where Python cannot say."""
     try:
         signature = inspect.signature(forward)
     except (TypeError, ValueError):
         return None
-    return signature.replace(parameters=list(signature.parameters.values())[method:])
+    empty = inspect.Parameter.empty
+    taken = list(signature.parameters.values())[method:]
+    bare = [p.replace(annotation=empty, default=p.default if p.default is empty else None) for p in taken]
+    return inspect.Signature(bare)

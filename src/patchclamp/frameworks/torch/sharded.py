@@ -20,7 +20,7 @@ from .storage import Slot
 
 __all__ = ["Sharded", "fetch", "held_by_fsdp", "is_sharded", "refuse_flat", "resharded", "whole"]
 
-_DTENSOR = "torch.distributed.tensor"
+_DTENSOR = ("torch.distributed.tensor", "torch.distributed._tensor")  # the latter before torch 2.5
 WHOLE = "its full_tensor() is the whole array"
 _FSDP1 = "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 
 __all__ = ["Sharing", "identity", "sharing"]
 
@@ -69,45 +72,80 @@ def _meeting(spots: Sequence[_Spot]) -> Iterable[Sequence[_Spot]]:
 
 
 def _share(group: Sequence[_Spot], found: dict[str, Sharing]) -> None:
-    if len(group) < 2:
-        return
-    held = [(path, value.element_size(), _bytes(value, begin, end)) for path, value, begin, end in group]
-    for number, (path, size, mine) in enumerate(held):
-        repeated: list[tuple[int, int] | np.ndarray[Any, Any]] = []
-        for other, (name, _, theirs) in enumerate(held):
-            if other != number and _common(mine, [theirs]):
-                found[path].paths.append(name)
+    for number, mine in enumerate(group):
+        before = []
+        for other, theirs in enumerate(group):
+            if other != number and _meet(mine, theirs):
+                found[mine[0]].paths.append(theirs[0])
                 if other < number:
-                    repeated.append(theirs)
-        if repeated:
-            found[path].repeated = -(-_common(mine, repeated) // size)
+                    before.append(theirs)
+        if before:
+            found[mine[0]].repeated = -(-_common(mine, before) // mine[1].element_size())
 
 
-def _bytes(value: torch.Tensor, begin: int, end: int) -> tuple[int, int] | np.ndarray[Any, Any]:
-    """The bytes an array occupies: a range where it has no gaps, else each of them."""
-    size = value.element_size()
-    if end - begin == value.numel() * size:
-        return begin, end
-    places = np.array(begin, dtype=np.int64)
-    for length, stride in zip(value.shape, value.stride(), strict=True):
-        places = places[..., None] + np.arange(length, dtype=np.int64) * stride * size
-    return np.unique(places.reshape(-1, 1) + np.arange(size))
+def _gapless(spot: _Spot) -> bool:
+    """Whether an array is a range of its memory, in whatever order of axes."""
+    inside = 1
+    for stride, size in sorted(zip(spot[1].stride(), spot[1].shape, strict=True)):
+        if size > 1 and stride != inside:
+            return False
+        inside *= size
+    return True
 
 
-def _common(mine: Any, others: Sequence[Any]) -> int:
+def _meet(one: _Spot, other: _Spot) -> bool:
+    """Whether two arrays have a byte in common, from where they begin and their strides alone."""
+    if one[3] <= other[2] or other[3] <= one[2]:
+        return False
+    if _gapless(one) and _gapless(other):
+        return True
+    distance = other[2] - one[2]
+    unit = math.gcd(distance, one[1].element_size(), other[1].element_size())
+    # From a number of one to a number of the other: how often each step is made, at least and at most.
+    steps: dict[int, tuple[int, int]] = {}
+    for (_, value, _, _), sign in ((one, 1), (other, -1)):
+        size = value.element_size() // unit
+        for length, step in (*zip(value.shape, (size * s for s in value.stride()), strict=True), (size, 1)):
+            if step and length > 1:
+                low, high = steps.get(step, (0, 0))
+                steps[step] = (low, high + length - 1) if sign > 0 else (low - length + 1, high)
+    return _reached(distance // unit, sorted(steps.items(), reverse=True))
+
+
+def _reached(distance: int, steps: Sequence[tuple[int, tuple[int, int]]]) -> bool:
+    """Whether so many of each step, largest first, can add up to a distance."""
+    if not steps:
+        return distance == 0
+    (step, (low, high)), rest = steps[0], steps[1:]
+    if distance % math.gcd(step, *(size for size, _ in rest)):
+        return False
+    least, most = (sum(size * counts[end] for size, counts in rest) for end in (0, 1))
+    first, last = max(low, -((most - distance) // step)), min(high, (distance - least) // step)
+    return any(_reached(distance - step * count, rest) for count in range(first, last + 1))
+
+
+def _common(mine: _Spot, others: Sequence[_Spot]) -> int:
     """How many bytes of the first lie in any of the others."""
-    if isinstance(mine, tuple) and all(isinstance(other, tuple) for other in others):
-        count, place = 0, mine[0]
-        for begin, end in sorted(others):
-            begin, end = max(begin, place), min(end, mine[1])
+    if all(map(_gapless, (mine, *others))):
+        count, place = 0, mine[2]
+        for begin, end in sorted(other[2:] for other in others):
+            begin, end = max(begin, place), min(end, mine[3])
             if end > begin:
                 count, place = count + end - begin, end
         return count
-    own = np.arange(*mine) if isinstance(mine, tuple) else mine
-    seen = np.zeros(len(own), dtype=bool)
+    every = (mine, *others)
+    unit = math.gcd(*(size for _, value, begin, _ in every for size in (begin, value.element_size())))
+    begin, end = min(spot[2] for spot in every), max(spot[3] for spot in every)
+    own, seen = (np.zeros((end - begin) // unit, dtype=bool) for _ in range(2))
+    _mark(own, mine, begin, unit)
     for other in others:
-        if isinstance(other, tuple):
-            seen |= (own >= other[0]) & (own < other[1])
-        else:
-            seen |= np.isin(own, other, assume_unique=True)
-    return int(seen.sum())
+        _mark(seen, other, begin, unit)
+    return int(np.count_nonzero(own & seen)) * unit
+
+
+def _mark(places: NDArray[np.bool_], spot: _Spot, begin: int, unit: int) -> None:
+    """Mark what an array occupies of a memory, of which each place is `unit` bytes."""
+    _, value, start, _ = spot
+    size = value.element_size() // unit
+    shape, strides = (*value.shape, size), (*(size * stride for stride in value.stride()), 1)
+    as_strided(places[(start - begin) // unit :], shape, strides)[...] = True

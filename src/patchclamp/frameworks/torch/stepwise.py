@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -24,15 +25,16 @@ _NOTE = "with torch's fused transformer path switched off for this run; it may l
 @contextmanager
 def stepwise(model: torch.nn.Module, names: Iterable[str]) -> Iterator[str]:
     """While this holds the blocks around these layers run step by step; gives a note that says so, or ""."""
-    fused = torch.backends.mha.get_fastpath_enabled() and any(_within(model, name) for name in names)
+    settings: Any = getattr(torch.backends, "mha", None)  # None in a torch that cannot switch it off
+    fused = settings is not None and settings.get_fastpath_enabled() and any(_within(model, name) for name in names)
     if not fused:
         yield ""
         return
-    torch.backends.mha.set_fastpath_enabled(False)
+    settings.set_fastpath_enabled(False)
     try:
         yield "" if model.training else _NOTE
     finally:
-        torch.backends.mha.set_fastpath_enabled(True)
+        settings.set_fastpath_enabled(True)
 
 
 def _within(model: torch.nn.Module, name: str) -> bool:

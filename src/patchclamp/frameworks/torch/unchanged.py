@@ -19,7 +19,7 @@ __all__ = ["surely", "unchanged"]
 _DICTS = {dict, OrderedDict, defaultdict, Counter}
 _LISTS = {list, deque}
 _CONTAINERS = _DICTS | _LISTS | {set}
-_TENSORS = {torch.Tensor, torch.nn.Buffer}
+_TENSORS = {torch.Tensor, getattr(torch.nn, "Buffer", torch.Tensor)}  # Buffer since torch 2.5
 
 
 @contextmanager

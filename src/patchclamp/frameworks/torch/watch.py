@@ -10,80 +10,90 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from ...kinds import Kind, class_name
-from ...model import Probe
+from ...protocols import Probe
+from .turns import GEOMETRY, ORDER, Watch
 
 __all__ = ["OpWatch", "overrides"]
 
-_CONV = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-_TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
-_ARGUMENTS = {
-    "linear": ("input", "weight", "bias"),
-    **{f"conv{rank}d": _CONV for rank in (1, 2, 3)},
-    **{f"conv_transpose{rank}d": _TRANSPOSED for rank in (1, 2, 3)},
-}
-_GEOMETRY = ("stride", "padding", "dilation", "output_padding")
-_DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0}
+_OPS = {"linear", *(word for word in ORDER if word.startswith("conv"))}
 
 
-class OpWatch(TorchFunctionMode):
-    """While a module runs, finds the one call of `op` that uses the module's weight."""
+class OpWatch(Watch):
+    """In one call of a module, finds the call of `op` that uses the module's weight.
 
-    def __init__(self, module: torch.nn.Module, op: str) -> None:
-        super().__init__()
+    A call with a weight of the same shape counts as long as none uses the stored weight itself.
+    """
+
+    def __init__(self, module: torch.nn.Module, op: str, probe: Probe, errors: list[Exception]) -> None:
+        super().__init__(errors)
         self.module = module
         self.op = op
-        self.active = False
-        self.waiting: tuple[dict[str, Any], Mapping[str, Any], Probe] | None = None
+        self.probe = probe
+        self.waiting: tuple[dict[str, Any], Mapping[str, Any]] = ({}, {})
+        self.told = 0
+        """What the probe has been told of: nothing, a weight of the same shape, the stored weight."""
+        self.refused: Exception | None = None
 
     @classmethod
-    def of(cls, module: torch.nn.Module, kind: Kind | None) -> OpWatch | None:
-        """A watch for a module that overrides its kind's forward, or whose kind says by the fact `watched` that its own
-        prepares the call; None where what enters is what the call reads."""
-        if kind is None or kind.op not in _ARGUMENTS:
-            return None
-        if not overrides(module, kind) and not kind.facts.get("watched"):
-            return None
-        return cls(module, kind.op)
+    def op_of(cls, module: torch.nn.Module, kind: Kind | None) -> str:
+        """What to watch for in a module that overrides its kind's forward, or whose kind says by the fact `watched`
+        that its own prepares the call; "" where what enters is what the call reads."""
+        if kind is None or kind.op not in _OPS:
+            return ""
+        return kind.op if overrides(module, kind) or kind.facts.get("watched") else ""
 
-    def start(self, inputs: dict[str, Any], config: Mapping[str, Any], probe: Probe) -> None:
-        self.waiting = (inputs, config, probe)
-        self.active = True
-        self.__enter__()  # type: ignore[no-untyped-call]
+    def start(self, inputs: dict[str, Any], config: Mapping[str, Any]) -> None:
+        self.waiting = (inputs, config)
+        self.open()
 
     def stop(self) -> None:
         """The module has finished: what was not seen at the call is given as it entered the module."""
         self.close()
-        if self.waiting is not None:
-            inputs, config, probe = self.waiting
-            self.waiting = None
-            probe.enter(inputs, {**config, "opaque": f"{type(self.module).__name__}.forward does not call {self.op}"})
+        if self.refused is not None:
+            raise self.refused
+        if not self.told:
+            inputs, config = self.waiting
+            opaque = f"{type(self.module).__name__}.forward does not call {self.op}"
+            self.probe.enter(inputs, {**config, "opaque": opaque})
+            self.told = 1
 
-    def close(self) -> None:
-        if self.active:
-            self.active = False
-            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+    def drop(self) -> None:
+        self.close()
+        if self.told and self.refused is None:
+            self.probe.drop()
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if self.waiting is not None and getattr(func, "__name__", "") == self.op:
-            given = dict(zip(_ARGUMENTS[self.op], args, strict=False)) | kwargs
-            if given["weight"].shape == self.module.weight.shape:
-                self._seen(given)
-        return func(*args, **kwargs)
+    def calling(self, func: Any, args: Any, kwargs: Any) -> None:
+        if self.told > 1 or getattr(func, "__name__", "") != self.op:
+            return
+        given = dict(zip(ORDER[self.op], args, strict=False)) | kwargs
+        weight, stored = given.get("weight"), self.module.weight
+        if not isinstance(weight, torch.Tensor) or "input" not in given or weight.shape != stored.shape:
+            return
+        exact = weight is stored or (isinstance(stored, torch.Tensor) and _address(weight) == _address(stored) != 0)
+        if exact or not self.told:
+            self._seen(given, 2 if exact else 1)
 
-    def _seen(self, given: dict[str, Any]) -> None:
-        assert self.waiting is not None
-        _, config, probe = self.waiting
-        self.waiting = None
-        stored = self.module.weight
+    def _seen(self, given: dict[str, Any], told: int) -> None:
+        if self.told and self.refused is None:
+            self.probe.drop()
+        self.told, self.refused = told, None
         facts: dict[str, Any] = {"padding_mode": "zeros", "transposed": "transpose" in self.op}
-        facts.update({word: given.get(word, _DEFAULTS[word]) for word in _GEOMETRY if word in _ARGUMENTS[self.op]})
-        same = isinstance(stored, torch.Tensor) and given["weight"].data_ptr() == stored.data_ptr()
-        changed = "" if same else f"{type(self.module).__name__}.forward hands {self.op} a weight that it computes"
-        probe.enter({"input": given["input"]}, {**config, **facts, "opaque": changed})
+        facts.update({word: given.get(word, usual) for word, usual in GEOMETRY.items() if word in ORDER[self.op]})
+        changed = "" if told > 1 else f"{type(self.module).__name__}.forward hands {self.op} a weight that it computes"
+        try:
+            self.probe.enter({"input": given["input"]}, {**self.waiting[1], **facts, "opaque": changed})
+        except Exception as error:
+            self.refused = error
+
+
+def _address(value: torch.Tensor) -> int:
+    """Where its numbers are; 0 for one that has none of its own."""
+    try:
+        return value.data_ptr()
+    except RuntimeError:
+        return 0
 
 
 def overrides(module: torch.nn.Module, kind: Kind) -> bool:
