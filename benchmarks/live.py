@@ -21,6 +21,7 @@ def results() -> Iterator[Result]:
     torch.set_num_threads(1)
     yield from _reading()
     yield from _recording()
+    yield from _attention()
     yield from _editing(2000)
     yield from _editing(500)
 
@@ -71,6 +72,40 @@ def _recording() -> Iterator[Result]:
     yield Result("record one conv neuron of ResNet-18", "a bare forward", *paired(one, bare, 60))
     yield Result("record all 20 conv outputs", "hand-written hooks", *paired(every, hook_all, 60), "<= 1.05 x")
     yield Result("record all 20 conv outputs", "a bare forward", *paired(every, bare, 60))
+
+
+def _attention() -> Iterator[Result]:
+    """GPT-2 small, random: what one head attends to, and its queries, on 128 tokens."""
+    try:
+        from transformers import GPT2Config, GPT2Model
+    except ModuleNotFoundError:
+        return
+    config = GPT2Config(bos_token_id=1, eos_token_id=1)
+    fused = GPT2Model(config).eval()
+    eager = GPT2Model._from_config(config, attn_implementation="eager").eval()
+    eager.load_state_dict(fused.state_dict())
+    head = pc.open(fused)["h.5.attn.head[7]"]
+    x = {"input_ids": torch.randint(2, 50_000, (1, 128))}
+
+    def patterns() -> None:
+        with torch.no_grad():
+            kept = eager(**x, output_attentions=True).attentions[5][:, 7].clone()
+            assert kept.shape == (1, 128, 128)
+
+    def hook() -> None:
+        kept = []
+        rows = slice(7 * 64, 8 * 64)
+        handle = fused.h[5].attn.c_attn.register_forward_hook(lambda m, a, out: kept.append(out[..., rows].clone()))
+        try:
+            with torch.no_grad():
+                fused(**x)
+        finally:
+            handle.remove()
+
+    took = paired(lambda: head.pattern(x), patterns, 15)
+    yield Result("the pattern of one head of GPT-2 small", "output_attentions of an eager copy", *took)
+    took = paired(lambda: head.query.record(x, keep="output"), hook, 15)
+    yield Result("record the queries of one head of GPT-2 small", "a hook and the right 64 columns", *took, "<= 1.05 x")
 
 
 def _editing(width: int) -> Iterator[Result]:

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import patchclamp as pc
+from patchclamp.attended import Wanted
+from patchclamp.head import Head
 from patchclamp.heads import attended
 from patchclamp.verify import verify_heads
 
@@ -177,13 +179,148 @@ def test_a_head_that_mixes_otherwise_is_refuted() -> None:
         assert not verify_heads(net.model, head.output.neurons, [wrong])
 
 
+EQUATIONS = {
+    "bhqk,bhkd->bhqd": (0, 1),
+    "bhqk,bkhd->bqhd": (0, 1),
+    "...qk,...kd->...qd": (0, 1),
+    "b h q k, b h k d -> b h q d": (0, 1),
+    "xzyw,xzwa->xyza": (0, 1),
+    "bhkd,bhqk->bhqd": (1, 0),
+}
+
+
+@pytest.mark.parametrize("packed", [None, tuple, list])
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_an_einsum_is_read_by_its_equation(equation: str, packed: Callable[..., Any] | None) -> None:
+    order = EQUATIONS[equation]
+    pattern, value = torch.randn(2, 4, 5, 6).softmax(-1), torch.randn(2, 4, 6, 3)
+
+    def does(p: torch.Tensor) -> torch.Tensor:
+        given = [p, value.transpose(1, 2) if ",bkhd" in equation else value]
+        operands = [given[at] for at in order]
+        return torch.einsum(equation, *([packed(operands)] if packed else operands))
+
+    (found,) = _attended(does, pattern)
+    torch.testing.assert_close(found.value, value)
+    torch.testing.assert_close(found.result, pattern @ value)
+    assert torch.equal(found.pattern, pattern)
+
+
+@pytest.mark.parametrize(
+    "equation",
+    ["bhqk,bhqd->bhqd", "bhqk,bhkd->bqd", "bhqk,bhkd", "bhqk,bkhd->bhd", "bhqk,bhjd->bhqd", "bhqk,bhkd->bhqkd"],
+)
+def test_an_einsum_of_another_form_is_not_taken_for_an_attention(equation: str) -> None:
+    pattern, value = torch.randn(2, 5, 5, 5).softmax(-1), torch.randn(2, 5, 5, 5)
+    found = _attended(lambda p: torch.einsum(equation, p, value), pattern)
+    assert not any(found)
+
+
+class _Does(torch.nn.Module):
+    def __init__(self, does: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.does = does
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.does(x.log().softmax(-1).copy_(x))
+
+
+def _attended(does: Callable[[torch.Tensor], Any], pattern: torch.Tensor, heads: Wanted | None = None) -> list[Any]:
+    """What is seen of an attention in a forward that gets its pattern from a softmax."""
+    (found,) = pc.open(_Does(does)).model.runner.attention("", pattern, heads)
+    return list(found)
+
+
+def test_a_pattern_is_as_it_was_when_it_was_used() -> None:
+    pattern, value = torch.randn(1, 2, 3, 3).softmax(-1), torch.randn(1, 2, 3, 4)
+    own = value.clone()
+
+    def does(p: torch.Tensor) -> torch.Tensor:
+        given = p @ own
+        p.zero_()
+        own.zero_()
+        return given
+
+    (found,) = _attended(does, pattern)
+    assert torch.equal(found.pattern, pattern)
+    assert torch.equal(found.value, value)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("folded", [True, False])
+def test_only_the_wanted_heads_are_kept(fused: bool, folded: bool) -> None:
+    q, k, v = (torch.randn(2, 4, 6, 3) for _ in range(3))
+    p = (q @ k.mT * 3**-0.5).softmax(-1)
+    if folded:
+        q, k, v, p = (item.flatten(0, 1) for item in (q, k, v, p))
+    with_fused = torch.nn.functional.scaled_dot_product_attention
+    (some,) = _attended(lambda given: with_fused(q, k, v) if fused else given @ v, p, Wanted(4, (1, 3)))
+    (every,) = _attended(lambda given: with_fused(q, k, v) if fused else given @ v, p)
+    assert some.heads == (1, 3)
+    for name in ("pattern", "value", "result"):
+        whole = getattr(every, name).reshape(2, 4, 6, -1)
+        assert torch.equal(getattr(some, name), whole[:, [1, 3]])
+
+
+def test_a_pattern_holds_the_memory_of_one_head() -> None:
+    for implementation in ("sdpa", "eager"):
+        net = pc.open(_model(MODELS["llama, grouped"][0], implementation))
+        pattern = net["layers.1.self_attn.head[2]"].pattern({"input_ids": TOKENS})
+        assert pattern.untyped_storage().nbytes() == pattern.numel() * pattern.element_size()
+
+
+def test_an_einsum_attention_of_its_own_layout_holds() -> None:
+    from transformers.models.oneformer.modeling_oneformer import OneFormerTextMapperAttention
+
+    torch.manual_seed(0)
+    net = pc.open(OneFormerTextMapperAttention(32, num_heads=8).eval())
+    q, k = torch.randn(2, 3, 32), torch.randn(2, 5, 32)
+    for number in (0, 7):
+        head = Head(net.model, net[""].info, number)
+        assert head.pattern((q, k, k)).shape == (2, 3, 5)
+        assert head.verify((q, k, k))
+
+
+def test_a_second_stream_of_an_attention_is_not_dropped() -> None:
+    sizes = {
+        f"num_{side}_{what}": n
+        for side in ("encoder", "decoder")
+        for what, n in (("layers", 1), ("attention_heads", 4))
+    }
+    config = _config("ProphetNetConfig", vocab_size=50, hidden_size=32, encoder_ffn_dim=48, decoder_ffn_dim=48, **sizes)
+    config.decoder_start_token_id = 0
+    net = pc.open(_model(lambda: config))
+    with pytest.raises(pc.RunError, match="2 attentions in one call"):
+        net["decoder.layers.0.self_attn.head[1]"].pattern({"input_ids": TOKENS, "decoder_input_ids": TOKENS})
+
+
+def test_a_form_that_is_not_known_is_refused() -> None:
+    class Odd(torch.nn.MultiheadAttention):
+        def forward(self, x: torch.Tensor) -> Any:  # type: ignore[override]
+            given = super().forward(x, x, x, need_weights=False)[0]
+            return given, torch.einsum("qbk,qbd->qbd", x.softmax(-1), given)
+
+    net = pc.open(torch.nn.Sequential(Odd(8, 2)).eval())
+    with pytest.raises(pc.RunError, match="a form that is not known"):
+        net["0.head[1]"].pattern(torch.randn(3, 2, 8))
+
+
+def test_dropout_inside_the_fused_call_is_named() -> None:
+    head = "encoder.layer.1.attention.head[1]"
+    fused = pc.open(_model(MODELS["bert"][0]).train())[head].verify({"input_ids": TOKENS})
+    assert not fused
+    assert "dropped at random" in fused.cause
+    eager = pc.open(_model(MODELS["bert"][0], "eager").train())[head].verify({"input_ids": TOKENS})
+    assert eager
+
+
 MISTAKES = {
     "layers.1.self_attn.head[4]": ("has 4 heads, so 4 is out of range", "numbered 0 to 3"),
     "layers.1.self_attn.head[1].gate[2]": ("no part or gate 'gate'", "query"),
     "layers.1.self_attn.head[1].query[8]": ("has 8 queries, so 8 is out of range", "0 to 7"),
     "layers.1.self_attn.kv[2].key[0]": ("so 2 is out of range", "0 to 1"),
     "layers.1.self_attn[3]": ("may mean any of its query, key, value, output", "head[0].query[0]"),
-    "layers.1.self_attn.head[1][2]": ("may mean any of its query, key, value, output", "head[0].query[0]"),
+    "layers.1.self_attn.head[1][2]": ("may mean any of its query, key, value, output", "head[1].query[0]"),
 }
 
 

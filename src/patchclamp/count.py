@@ -10,6 +10,7 @@ from .errors import AddressError, KindError, RunError, nearest
 from .frames import frame_out, positions
 from .frozen import dataclass
 from .geometry import Geometry
+from .kinds.row import Kind
 from .model import LayerInfo, Model, Population
 from .pages import count_page
 from .parts.tree import Page
@@ -162,7 +163,7 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
         kind=kind.title,
         known=layer.known,
         noun=cells.noun,
-        role=kind.role,
+        role=_role(layer, kind),
         neurons=sum(map(len, counted)),
         positions=_positions(layer, cells, calls[0][1]) if calls else None,
         fan_in=reads[0] if len(reads) == 1 else reads,
@@ -172,12 +173,18 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
 
 
 def _own(layer: LayerInfo, main: Population) -> Sequence[Population]:
-    """The populations that count: the main one, unless a part holds its arrays and counts them itself."""
+    """The populations that count: those whose arrays the layer itself holds; a part counts its own."""
     own = {array.path for array in layer.arrays}
-    if not main.placed or any(placed.array.path in own for placed in main.placed):
-        return (main,)
-    others = [cells for cells in layer.populations.values() if not cells.via]
-    return [cells for cells in others if any(placed.array.path in own for placed in cells.placed)]
+    held = [cells for cells in layer.populations.values() if not cells.via]
+    return [cells for cells in held if any(p.array.path in own for p in cells.placed)] or (
+        [main] if not main.placed else []
+    )
+
+
+def _role(layer: LayerInfo, kind: Kind) -> str:
+    """Weights that are made from those of parts, as an adapter does, are counted where they are stored."""
+    made = bool(layer.arrays) and all(array.role == "computed" for array in layer.arrays)
+    return "computed" if made else kind.role
 
 
 def _positions(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -187,10 +194,6 @@ def _positions(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> t
     """
     if layer.kind is None or layer.kind.family == "recurrent":
         return ()
-    inside = layer.kind.called or layer.kind.family == "experts"
-    try:
-        return positions(frame_out(layer, cells, shape)) if layer.kind.output else None
-    except KindError:
-        if inside:
-            return None
-        raise
+    if layer.kind.called or layer.kind.family == "experts" or not layer.kind.output:
+        return None
+    return positions(frame_out(layer, cells, shape))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol
 
 from .arrays import Array
 from .axes import Key
-from .errors import AddressError, EditError, KindError, nearest
+from .errors import AddressError, AxisError, EditError, KindError, nearest
 from .locate import address_of
-from .model import Model, Neurons, Placed
+from .model import Model, Neurons, Placed, Population
 from .read import meant
 
 __all__ = ["Change", "Edit", "Ledger", "Region", "owned", "regions", "trained"]
@@ -114,7 +114,8 @@ def _block(neurons: Neurons) -> dict[str, int | slice] | None:
     if neurons.single or neurons.position:
         return None
     if neurons.whole:
-        return dict(neurons.population.fixed)
+        fixed: dict[str, int | slice] = dict(neurons.population.fixed)
+        return fixed if _one_block(neurons.population, {**neurons.fixed, **fixed}) else None
     axes = [axis for axis in neurons.population.axes if axis.size > 1]
     if isinstance(neurons.numbers, range) and len(axes) == 1 and len(neurons.numbers):
         chosen = neurons.numbers
@@ -122,6 +123,14 @@ def _block(neurons: Neurons) -> dict[str, int | slice] | None:
             axes[0].name: slice(chosen.start, chosen.stop, chosen.step)
         }
     return _in_one_head(neurons)
+
+
+def _one_block(cells: Population, coords: Mapping[str, int | slice]) -> bool:
+    """Whether what all of a population has in each of its arrays is one block: packed parts are several."""
+    try:
+        return all(placed.layout.key(coords) for placed in cells.placed if placed.layout.shape)
+    except AxisError:
+        return False
 
 
 def _in_one_head(neurons: Neurons) -> dict[str, int | slice] | None:
@@ -227,6 +236,7 @@ class Change:
         plan = []
         for neurons in self.groups:
             named = self._named(neurons, arrays)
+            named = {word: self._by_neuron(neurons, word, value) for word, value in named.items()}
             many = not neurons.single
             found = list(regions(neurons, list(named), each=many))
             plan += [(r, _row(named[r.word], r, len(neurons.numbers) if many else 0)) for r in found]
@@ -251,6 +261,22 @@ class Change:
             found[word if word in words else longer[0]] = value
         return found
 
+    def _by_neuron(self, neurons: Neurons, word: str, value: Any) -> Any:
+        """A value one row a neuron: what was read of several comes in stored order, where their axis may not be first.
+
+        Raises EditError where a square value may be meant either way.
+        """
+        axis = None if neurons.single or not hasattr(value, "shape") else _neuron_axis(neurons, word)
+        if axis is None or tuple(value.shape) != axis[1]:
+            return value
+        place, read = axis
+        if read[0] == read[place]:
+            raise EditError(
+                f"{self.address}: a square {word} of shape {read} may be meant neuron by neuron, or as it is stored",
+                "write one neuron at a time: for n in selection, or turn it so that the two differ",
+            )
+        return _first(value, place)
+
     def _apply(self, verb: str, plan: list[tuple[Region, Any]]) -> Change:
         """Check everything, then save and write region by region; all of it or nothing."""
         if not plan:
@@ -270,6 +296,30 @@ class Change:
             raise
         self.edit.changes.append(self)
         return self
+
+
+def _neuron_axis(neurons: Neurons, word: str) -> tuple[int, tuple[int, ...]] | None:
+    """Where the neurons lie in what reading these gives, and its shape; None where that is first, or several axes."""
+    block = _block(neurons)
+    placed = next((p for p in neurons.population.placed if p.word == word), None)
+    if block is None or placed is None:
+        return None
+    coords = {**neurons.fixed, **block}
+    own = {axis.name for axis in neurons.population.axes if axis.size > 1}
+    shape: list[int] = []
+    places: list[int] = []
+    for term, index, length in zip(placed.layout.terms, placed.layout.key(coords), placed.layout.shape, strict=True):
+        if isinstance(index, slice):
+            if own & {axis.name for axis in term.axes()}:
+                places.append(len(shape))
+            shape.append(len(range(*index.indices(length))))
+    return (places[0], tuple(shape)) if len(places) == 1 and places[0] else None
+
+
+def _first(value: Any, place: int) -> Any:
+    """The same value with one axis moved to the front."""
+    order = (place, *(axis for axis in range(len(value.shape)) if axis != place))
+    return value.permute(order) if hasattr(value, "permute") else value.transpose(order)
 
 
 def _row(value: Any, region: Region, count: int) -> Any:

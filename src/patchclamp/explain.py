@@ -62,7 +62,7 @@ def _many(count: int, noun: str) -> str:
 def explain_layer(layer: LayerInfo) -> str:
     """What a layer is: one line, then one for each array."""
     name = layer.name or "the network"
-    if layer.kind is not None and layer.populations and (layer.main is None or layer.kind.family == "attention"):
+    if layer.kind is not None and layer.populations and (layer.main is None or layer.heads):
         return "\n".join((*_explain_views(layer, name), *_own(layer), *_apart(layer)))
     if layer.kind is None or layer.main is None:
         return _explain_unknown(layer, name)
@@ -112,7 +112,11 @@ def _explain_views(layer: LayerInfo, name: str) -> Iterator[str]:
         if not word:  # arrays of its own are listed after the heads
             continue
         sizes = " x ".join(f"{axis.name} {axis.size}" for axis in cells.axes)
-        line = cells.packed.line if cells.packed is not None else ""
+        if cells.packed is None:
+            part = f", part {cells.fixed['part']}" if "part" in cells.fixed else ""
+            yield f"  {word}: {sizes}; in {'; '.join(f'{p.array.name} as {p.layout.line}{part}' for p in cells.placed)}"
+            continue
+        line = cells.packed.line
         verb = "are rows of" if cells.side == "out" else "are what is read by"
         yield f"  {word}: {sizes}; they {verb} {cells.via or name}, as {line}"
     if (note := _served(layer)) is not None:

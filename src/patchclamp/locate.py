@@ -15,6 +15,10 @@ from .suggest import registration
 __all__ = ["address_of", "find", "head_of", "locate", "pick"]
 
 
+ALL_OF_THEM = "neurons"
+"""Counts through the neurons of all experts: `experts.neurons[3,70]`."""
+
+
 def find(model: Model, address: Address) -> tuple[Neurons, ...]:
     """The neurons that an address means in a network: of its layer, or of every layer that its glob matches.
 
@@ -22,14 +26,24 @@ def find(model: Model, address: Address) -> tuple[Neurons, ...]:
     """
     layers = [model.layers[name] for name in model.addresses.match(address)]
     if model.addresses.is_glob(address):
-        layers = [layer for layer in layers if layer.populations]
+        layers = [layer for layer in layers if layer.populations and _knows(layer, address)]
     elif not layers[0].populations and address.steps and address.steps[0].name:
         missing = f"{address.layer}.{address.steps[0].name}".removeprefix(".")
         hint = _array_hint(layers[0], address.steps[0]) or nearest(missing, model.layers)
         raise AddressError(f"no layer is called {missing!r}", hint)
     if not layers:
-        raise KindError(f"no layer that {address.layer!r} matches has neurons", nearest(address.layer, model.layers))
+        what = f"has {address.tail}" if any(step.name for step in address.steps) else "has neurons"
+        raise KindError(f"no layer that {address.layer!r} matches {what}", nearest(address.layer, model.layers))
     return tuple(locate(layer, Address(layer.name, address.steps, address.position)) for layer in layers)
+
+
+def _knows(layer: LayerInfo, address: Address) -> bool:
+    """Whether a layer has every part, gate or axis that an address names."""
+    names = {name for name in layer.populations if name} | ({"head"} if layer.heads else set())
+    for cells in layer.populations.values():
+        for axis in (*cells.axes, *cells.facets):
+            names.update(axis.labels or (axis.name,))
+    return all(not step.name or step.name in names for step in address.steps)
 
 
 def head_of(model: Model, address: Address) -> tuple[LayerInfo, int] | None:
@@ -58,6 +72,8 @@ def locate(layer: LayerInfo, address: Address) -> Neurons:
         steps = [step for step in steps if step.name or step.index]
     if cells is None or (layer.heads and not name and any(step.name == "head" for step in steps)):
         raise _which(layer, address)
+    if cells.lead and not name:
+        steps = [Step("", step.index) if step.name == ALL_OF_THEM else step for step in steps]
     fixed, bare = _read(layer, cells, _led_first(layer, cells, address, steps))
     return _neurons(layer, cells, fixed, bare, address.position)
 
@@ -65,17 +81,17 @@ def locate(layer: LayerInfo, address: Address) -> Neurons:
 def _led_first(layer: LayerInfo, cells: Population, address: Address, steps: Sequence[Step]) -> Sequence[Step]:
     """The first index of experts is the expert: `experts[2].gate` is all of expert 2. Raises where it may be either."""
     experts = bool(cells.lead) and cells.lead[0].name == "expert"
-    if not experts or not steps or steps[0].name or sum(bool(step.index) for step in steps) != 1:
+    if not experts or sum(bool(step.index) for step in address.steps) != 1 or address.steps[0].name:
         return steps
     if len(address.steps) > 1:
         return [*steps, Step("", (ALL,))]
-    if len(steps[0].index) == 1 and isinstance(steps[0].index[0], int):
-        number = steps[0].index[0]
-        raise AddressError(
-            f"{_shown(layer)}[{number}] may mean expert {number} or its neuron {number}",
-            f"{layer.name}[{number}][*] is all of the expert, {layer.name}[0][{number}] a neuron of expert 0",
-        )
-    return steps
+    if steps[0].index == (ALL,):
+        return steps
+    index = str(Step("", steps[0].index))
+    raise AddressError(
+        f"{_shown(layer)}{index} may mean experts or neurons of expert 0",
+        f"{layer.name}{index}[*] is all of those experts, {layer.name}[0]{index} neurons of expert 0",
+    )
 
 
 def pick(neurons: Neurons, index: Sequence[Item], single: bool) -> Neurons:
@@ -108,7 +124,7 @@ def address_of(neurons: Neurons, number: int, *, flat: bool = False) -> Address:
     if steps and not steps[-1].index:
         steps[-1] = Step(steps[-1].name, (rest,))
     else:
-        steps.append(Step("", (rest,)))
+        steps.append(Step(ALL_OF_THEM if cells.lead else "", (rest,)))
     return Address(neurons.layer.name, tuple(steps), neurons.position)
 
 

@@ -199,7 +199,7 @@ def describe(layer: LayerInfo, attribute: Callable[[str], Any], inside: Find | N
     try:
         sizes = stated_sizes(kind, attribute)
         found = _populations(kind, _finder(layer, inside), sizes)
-        populations = {name: cells for name, cells in found if cells.placed or (name == "" and sizes)}
+        populations = {name: cells for name, cells in found if cells.placed or (name == "" and cells.axes)}
     except AxisError as error:
         known = "unknown" if layer.arrays else ""
         return replace(layer, kind=None, known=known, problem=f"{kind.name}: {error.message}")

@@ -108,7 +108,8 @@ def address_text(model: Model, neurons: Neurons) -> str:
     bare, _, after = model.addresses.text(first).rpartition("[")
     if led:
         numbers = _within(numbers, last)
-    if numbers == range(last if led else len(neurons.population)):
+    every = last if led else len(neurons.population)
+    if len(numbers) == every and (numbers == range(every) or tuple(numbers) == tuple(range(every))):
         index = "*"
     elif isinstance(numbers, range) and numbers:
         index = str(Span(numbers.start, numbers.stop, None if numbers.step == 1 else numbers.step))

@@ -38,7 +38,11 @@ def save_network(model: Model, path: str | PathLike[str]) -> None:
 
 
 def _kinds(model: Model) -> dict[str, Any]:
-    return {name: _statement(layer) for name, layer in model.layers.items() if layer.kind is not None and layer.arrays}
+    return {name: _statement(layer) for name, layer in model.layers.items() if _stated(layer)}
+
+
+def _stated(layer: LayerInfo) -> bool:
+    return layer.kind is not None and bool(layer.arrays or layer.populations)
 
 
 def _statement(layer: LayerInfo) -> dict[str, Any]:
@@ -50,11 +54,16 @@ def _statement(layer: LayerInfo) -> dict[str, Any]:
         names = Line.parse(key).names if key.startswith("(") else (key,)
         if all(name in layer.sizes for name in names):
             sizes = [layer.sizes[name] for name in names]
-            stated[attribute] = math.prod(sizes) if key.startswith("(") else sizes[0]
+            stated[_spelled(attribute)] = math.prod(sizes) if key.startswith("(") else sizes[0]
     for word, attribute in kind.config.items():
         if word in layer.config and _plain(layer.config[word]):
-            stated[attribute] = layer.config[word]
+            stated[_spelled(attribute)] = layer.config[word]
     return {"kind": kind.name, **stated}
+
+
+def _spelled(attribute: str) -> str:
+    """The first of the ways in which classes spell an attribute."""
+    return attribute.partition("|")[0]
 
 
 def _plain(value: Any) -> bool:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import patchclamp as pc
+from patchclamp.arrays import Array
 from patchclamp.kinds import experts as rows
 from patchclamp.kinds import find
 from patchclamp.testing import check_kind
@@ -164,7 +165,7 @@ def test_it_holds_whichever_way_they_run(short, implementation):
     assert hasattr(layer, "_is_expert_parallel") == (short not in ONE_WAY)
     if short not in ONE_WAY:
         layer.config._experts_implementation = implementation
-    for address in ("[*]", "[1][3]", "[2].down[1]", "[1,9]"):
+    for address in ("[*]", "[1][3]", "[2].down[1]", ".neurons[1,9]"):
         assert pc.open(layer)[address].verify(given)
     net = pc.open(layer.to(torch.bfloat16))
     rounded = tuple(item.to(torch.bfloat16) if item.is_floating_point() else item for item in given)
@@ -217,7 +218,7 @@ def test_positions_and_selections_are_tokens():
     assert at.output == whole.output[token]
     assert at.axes["pre_activation"] == ("half",)
     assert torch.equal(at.inputs, given[0][token])
-    both = net["[3,11]"].record(given)
+    both = net[".neurons[3,11]"].record(given)
     assert both.output.shape == (2, TOKENS)
     assert both.axes["pre_activation"] == ("neuron", "token", "half")
     torch.testing.assert_close(both.output[1], whole.output, equal_nan=True)
@@ -369,8 +370,32 @@ def test_an_expert_as_a_whole_and_one_neuron_of_all():
     assert [str(neuron) for neuron in net["experts[1,3][0:2]"]] == [
         "experts[1][0]", "experts[1][1]", "experts[3][0]", "experts[3][1]"
     ]  # fmt: skip
-    with pytest.raises(pc.AddressError, match=r"'experts'\[2\] may mean expert 2 or its neuron 2") as error:
+    with pytest.raises(pc.AddressError, match=r"'experts'\[2\] may mean experts or neurons of expert 0") as error:
         net["experts[2]"]
-    assert "experts[2][*] is all of the expert" in error.value.hint
+    assert "experts[2][*] is all of those experts" in error.value.hint
+    for index in ("[0,2]", "[:2]"):
+        with pytest.raises(pc.AddressError, match="may mean experts or neurons of expert 0"):
+            net[f"experts{index}"]
+    several = net["experts"][[1, 9]]
+    assert str(several) == "experts.neurons[1,9]"
+    assert [str(neuron) for neuron in net[str(several)]] == ["experts[0][1]", "experts[1][1]"]
+    assert len(net["experts[:2].gate"]) == 2 * INNER
+    assert str(net["experts.down[17]"]) == "experts[1].down[1]"
     with pytest.raises(pc.AddressError, match="has 4 experts, so 4 is out of range"):
         net["experts[4].gate"]
+
+
+def test_whole_arrays_are_not_read_to_check_one_expert(monkeypatch):
+    layer, args, _ = packed("mixtral.MixtralExperts")
+    net = pc.open(layer)
+    sizes, read = [], Array.read
+
+    def noted(array, key=()):
+        found = read(array, key)
+        sizes.append((found.numel(), array.size))
+        return found
+
+    monkeypatch.setattr(Array, "read", noted)
+    assert net["[0][1]"].verify(args).ok
+    assert sizes
+    assert all(taken < size for taken, size in sizes)

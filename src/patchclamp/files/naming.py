@@ -14,6 +14,7 @@ from ..arrays import Array
 from ..frozen import replace
 from ..kinds import Kind, find
 from ..model import LayerInfo, describe
+from ..views import with_views
 
 __all__ = ["layers_of"]
 
@@ -35,8 +36,28 @@ def layers_of(arrays: tuple[Array, ...], metadata: Mapping[str, str]) -> dict[st
     for array in arrays:
         layer, leaf = _split(array.name, stated)
         groups.setdefault(layer, []).append(Array(leaf, array.name, array.shape, array.dtype, array.storage))
-    order = [name for name in stated if name in groups]
-    return {name: _layer(name, tuple(groups[name]), stated.get(name)) for name in dict.fromkeys((*order, *groups))}
+    paths = {array.path: array for held in groups.values() for array in held}
+    order = [name for name in stated if name in groups or _has_views(stated[name])]
+    found = {}
+    for name in dict.fromkeys((*order, *groups)):
+        inside = _finder(paths, f"{name}." if name else "")
+        found[name] = _layer(name, tuple(groups.get(name, ())), stated.get(name), inside)
+    return with_views(found, lambda name, path: _reader(_kind(found[name]), stated.get(name, {}))(path))
+
+
+def _finder(paths: Mapping[str, Array], prefix: str) -> Callable[[str], Array | None]:
+    return lambda name: paths.get(prefix + name)
+
+
+def _has_views(said: Mapping[str, Any]) -> bool:
+    """Whether a layer without arrays of its own is one all the same: an attention names the rows of its projections."""
+    kind = find([said["kind"]])
+    return kind is not None and bool(kind.views)
+
+
+def _kind(layer: LayerInfo) -> Kind:
+    assert layer.kind is not None
+    return layer.kind
 
 
 def _split(name: str, stated: Mapping[str, Any]) -> tuple[str, str]:
@@ -64,10 +85,12 @@ def _stated(metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     return {name: said for name, said in found.items() if isinstance(said, dict) and isinstance(said.get("kind"), str)}
 
 
-def _layer(name: str, arrays: tuple[Array, ...], said: Mapping[str, Any] | None) -> LayerInfo:
+def _layer(
+    name: str, arrays: tuple[Array, ...], said: Mapping[str, Any] | None, inside: Callable[[str], Array | None]
+) -> LayerInfo:
     if said is not None and (kind := find([said["kind"]])) is not None:
-        layer = describe(LayerInfo(name, kind.name, kind, "stated", _roles(kind, arrays)), _reader(kind, said))
-        return layer if layer.described or layer.kind is None else _without(layer)
+        layer = describe(LayerInfo(name, kind.name, kind, "stated", _roles(kind, arrays)), _reader(kind, said), inside)
+        return layer if layer.described or layer.kind is None or kind.views else _without(layer)
     shapes = {array.name: array.shape for array in arrays}
     suggested = _suggest(name, shapes)
     kind = find([suggested]) if suggested else None
@@ -97,7 +120,7 @@ def _reader(kind: Kind, said: Mapping[str, Any]) -> Callable[[str], Any]:
         value = said[attribute]
         value = tuple(value) if isinstance(value, list) else value
         sizes = all(type(item) is int and item >= 0 for item in (value if isinstance(value, tuple) else (value,)))
-        if attribute in kind.sizes.values():
+        if any(attribute in paths.split("|") for paths in kind.sizes.values()):
             possible = sizes and value != 0
         else:
             possible = sizes or value is None or type(value) in (bool, float)

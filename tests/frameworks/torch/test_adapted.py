@@ -316,3 +316,31 @@ def test_ia3(feedforward: bool) -> None:
     found = net.accounting()
     assert found.complete
     assert found.total() == sum(p.numel() for p in model.parameters())
+
+
+def test_what_is_said_of_the_adapters_is_said_as_they_are_now() -> None:
+    config = peft.LoraConfig
+    model = peft.get_peft_model(nn.Sequential(nn.Linear(6, 5)), config(target_modules=["0"], r=2))
+    model.add_adapter("b", config(target_modules=["0"], r=2, lora_bias=True, init_lora_weights=False))
+    layer = pc.open(model)["base_model.model.0"]
+
+    def said() -> tuple[str, str]:
+        found = layer.explain().splitlines()
+        return found[1].rpartition("; ")[2], found[2].rpartition("; ")[2]
+
+    nothing = "base_layer.bias alone: no active adapter changes it"
+    assert said() == ("W + s B A with W = base_layer.weight, adapter 'default'", nothing)
+    model.set_adapter("b")
+    assert said() == (
+        "W + s B A with W = base_layer.weight, adapter 'b'",
+        "b + s c with b = base_layer.bias, adapter 'b'",
+    )
+    with model.disable_adapter():
+        assert said()[1] == nothing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.merge_adapter(["default"])
+    assert said() == (
+        "base_layer.weight, into which 'default' is merged",
+        "base_layer.bias alone: no merged adapter changes it",
+    )

@@ -56,6 +56,10 @@ WAYS = {
     "mm": ("in neuron", lambda m, x: torch.mm(x, m.weight)),
     "weight first": ("neuron in", lambda m, x: (m.weight @ x.T).T.exp()),
     "addmm": ("in neuron", lambda m, x: torch.addmm(m.bias, x, m.weight)),
+    "matmul by name": ("in neuron", lambda m, x: torch.matmul(input=x, other=m.weight)),
+    "a matmul method by name": ("in neuron", lambda m, x: x.matmul(other=m.weight)),
+    "mm by name": ("in neuron", lambda m, x: torch.mm(input=x, mat2=m.weight)),
+    "addmm by name": ("in neuron", lambda m, x: torch.addmm(input=m.bias, mat1=x, mat2=m.weight)),
     "rearranged": ("neuron in", lambda m, x: F.linear(x, m.weight.view(-1).reshape(5, 4).contiguous(), m.bias)),
 }
 
@@ -76,7 +80,7 @@ def test_every_way_to_call(describe, way):
     torch.testing.assert_close(record.output.float(), expected.detach())
     torch.testing.assert_close(record.inputs.float(), x)
     assert record.axes == {"inputs": ("batch", "in"), "pre_activation": ("batch",), "output": ("batch",)}
-    assert with_bias == (way in ("linear", "by name", "a cast", "addmm", "rearranged"))
+    assert with_bias == (way in ("linear", "by name", "a cast", "addmm", "addmm by name", "rearranged"))
 
 
 def test_the_layer_itself_is_what_it_takes_and_returns(describe):

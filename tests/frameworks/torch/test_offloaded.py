@@ -202,3 +202,18 @@ def test_one_hook_that_keeps_a_whole_block(tmp_path: Path) -> None:
         edit["0.fc[2]"].zero()
         assert not torch.equal(model(X), bare(X))
     assert torch.equal(model(X), bare(X))
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+@pytest.mark.parametrize("make", [on_disk, in_safetensors])
+def test_a_file_that_is_no_more_what_it_was_is_named(make: Any, harm: str, tmp_path: Path) -> None:
+    net = pc.open(make(tmp_path))
+    file = tmp_path / ("fc.weight.dat" if make is on_disk else "model.safetensors")
+    if harm == "cut":
+        file.write_bytes(file.read_bytes()[: 20 if make is on_disk else 200])
+    else:
+        file.unlink()
+    with pytest.raises(pc.KindError, match=r"fc\.weight cannot be read from") as caught:
+        net["fc[5]"].weight  # noqa: B018
+    assert str(file) in caught.value.message
+    assert "fc (Linear" in net["fc"].explain()

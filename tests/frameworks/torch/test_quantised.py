@@ -366,3 +366,12 @@ def test_codes_are_never_passed_off_as_weights():
         net["a[3]"].weight  # noqa: B018
     with pytest.raises(pc.KindError, match="no array weight, but weight_packed int32"):
         net["b[3]"].weight  # noqa: B018
+
+
+def test_the_steps_of_the_output_are_read_as_they_are_now():
+    model = static([nn.Linear(6, 4)], torch.randn(3, 6))
+    net = pc.open(model)
+    before = float(net["1"].arrays["scale"])
+    model[1].scale, model[1].zero_point = 2 * before, 7
+    assert float(net["1"].arrays["scale"]) == pytest.approx(2 * before)
+    assert int(net["1"].arrays["zero_point"]) == 7

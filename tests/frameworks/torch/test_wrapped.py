@@ -6,8 +6,12 @@ Witnesses: the same module without its wrapper, the framework's own forward, the
 from __future__ import annotations
 
 import copy
+import importlib.util
+import random
+import tracemalloc
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +21,10 @@ from torch.nn.utils import parametrizations, prune
 
 import patchclamp as pc
 from patchclamp.errors import AddressError, EditError
+from patchclamp.frameworks.torch import stepwise, unchanged
+from patchclamp.frameworks.torch.made import Made
+from patchclamp.frameworks.torch.sharded import is_sharded
+from patchclamp.frameworks.torch.sharing import Sharing, sharing
 
 
 class Net(nn.Module):
@@ -356,3 +364,148 @@ def test_ties_beside_overlaps_count_once() -> None:
     assert net.accounting().total() == 40 == net.count().parameters
     with net.edit() as edit:
         assert set(edit["d[0]"].zero().tied) == {"b.weight", "memory", "c.weight"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_overlaps_are_those_of_the_bytes(seed: int) -> None:
+    choose, found = random.Random(seed), 0
+    for _ in range(150):
+        memory = torch.zeros(64)
+        views = []
+        while len(views) < 3:
+            whole = memory.view(choose.choice([torch.float32, torch.float32, torch.float16, torch.float64]))
+            rank = choose.randint(1, 3)
+            shape = [choose.randint(1, 4) for _ in range(rank)]
+            strides = [choose.choice([0, 1, 2, 3, 4, 6, 8]) for _ in range(rank)]
+            start = choose.randint(0, 12)
+            if start + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) < whole.numel():
+                views.append(whole.as_strided(shape, strides, start))
+        told = sharing((str(i), view) for i, view in enumerate(views))
+        lies = [_bytes(view) for view in views]
+        for i, view in enumerate(views):
+            mine = told.get(str(i), Sharing())
+            assert mine.paths == [str(j) for j in range(3) if j != i and lies[i] & lies[j]]
+            assert mine.repeated == -(-len(lies[i] & set().union(*lies[:i])) // view.element_size())
+            found += bool(mine.repeated)
+    assert found > 50
+
+
+def _bytes(view: torch.Tensor) -> set[int]:
+    size = view.element_size()
+    places = [view.storage_offset() * size]
+    for length, stride in zip(view.shape, view.stride(), strict=True):
+        places = [place + i * stride * size for place in places for i in range(length)]
+    return {place + byte for place in places for byte in range(size)}
+
+
+def test_slices_of_one_matrix_are_told_apart_without_looking_at_each_number() -> None:
+    model, big = nn.ModuleDict({name: nn.Linear(512, 512, bias=False) for name in "qkv"}), torch.zeros(512, 1536)
+    for number, name in enumerate("qkv"):
+        model[name].weight = nn.Parameter(big[:, 512 * number : 512 * (number + 1)])
+    arrays = [(name, part.weight) for name, part in model.items()]
+    tracemalloc.start()
+    try:
+        assert not sharing(arrays)
+        assert tracemalloc.get_traced_memory()[1] < 50_000
+        model["v"].weight = nn.Parameter(big[:, 1023:1535])
+        told = sharing([(name, part.weight) for name, part in model.items()])
+        assert (told["v"].paths, told["v"].repeated) == (["k"], 512)
+        assert tracemalloc.get_traced_memory()[1] < 4 * big.numel()
+    finally:
+        tracemalloc.stop()
+
+
+# One neuron of a computed array
+
+
+def norm(layer: nn.Module, dim: int | None = 0) -> nn.Module:
+    return parametrizations.weight_norm(layer, dim=dim)
+
+
+PARTS: dict[str, Any] = {
+    **MADE,
+    "old weight norm of a convolution": lambda: quiet(nn.utils.weight_norm, nn.Conv2d(4, 5, 3)),
+    "old weight norm of all": lambda: quiet(nn.utils.weight_norm, nn.Linear(4, 3), dim=None),
+    "weight norm of a convolution": lambda: norm(nn.Conv1d(4, 5, 3)),
+    "weight norm of columns": lambda: norm(nn.Linear(4, 3), 1),
+    "weight norm of all": lambda: norm(nn.Linear(4, 3), None),
+    "weight norm, transposed": lambda: norm(nn.ConvTranspose1d(4, 5, 3)),
+    "weight norm in 16 bits": lambda: norm(nn.Linear(4, 3).bfloat16()),
+    "weight norm in float64": lambda: norm(nn.Linear(4, 3).double()),
+    "long rows": lambda: norm(nn.Linear(70_000, 2)),
+    "pruned in float64": lambda: prune.l1_unstructured(nn.Linear(4, 3).double(), "weight", amount=0.5),
+}
+
+
+@pytest.mark.parametrize("make", PARTS.values(), ids=PARTS.keys())
+def test_one_neuron_of_a_computed_array_keeps_that_neuron_alive(make: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(make())
+    net = pc.open(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    whole = net["0"].arrays["weight"]
+    for number in range(len(net["0"])):
+        weight = net[f"0[{number}]"].weight
+        assert torch.equal(weight, whole.select(1 if "Transpose" in net["0"].kind else 0, number))
+        assert weight.untyped_storage().nbytes() == weight.numel() * weight.element_size()
+        assert not weight.requires_grad
+
+
+@pytest.mark.parametrize("what", ["pruned", "pruned twice", "old weight norm", "weight norm"])
+def test_one_neuron_is_computed_alone_where_it_can_be(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = pc.open(nn.Sequential(MADE[what]()))
+    monkeypatch.setattr(Made, "_computed", lambda slot: pytest.fail("all of it was computed"))
+    assert net["0[2]"].weight.shape == (4,)
+
+
+class Fails(nn.Module):
+    wrong = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.wrong:
+            raise ValueError("boom")
+        return 2 * x
+
+
+def test_a_computation_that_fails_is_named() -> None:
+    layer, rule = nn.Linear(3, 3), Fails()
+    nn.utils.parametrize.register_parametrization(layer, "weight", rule)
+    net = pc.open(nn.Sequential(layer))
+    rule.wrong = True
+    said = r"0\.weight is computed by Fails when it is read, which raised ValueError: boom"
+    with pytest.raises(pc.KindError, match=said) as caught:
+        net["0[1]"].weight  # noqa: B018
+    assert "0.parametrizations.weight.original" in caught.value.hint
+    with pytest.raises(pc.OpenError, match=said):
+        pc.open(nn.Sequential(layer))
+
+
+# TorchScript beside Python
+
+
+@pytest.mark.parametrize("given", [(4,), torch.zeros(2, 4)], ids=["a shape", "an input"])
+def test_a_scripted_layer_is_not_counted_at_positions_and_its_neighbours_are(given: Any) -> None:
+    net = pc.open(nn.Sequential(quiet(torch.jit.script, nn.Linear(4, 3)), nn.Linear(3, 2)))
+    rows = {row.layer: row for row in net.count(input=given).layers}
+    assert (rows["0"].positions, rows["0"].placed, rows["0"].neurons) == (None, None, 3)
+    assert (rows["1"].positions, rows["1"].placed) == ((), 2)
+
+
+# Before torch 2.5
+
+
+def test_what_older_versions_of_torch_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.nn, "Buffer")
+    name = "patchclamp.frameworks.torch.unchanged_again"
+    spec = importlib.util.spec_from_file_location(name, unchanged.__file__)
+    assert spec is not None and spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    assert torch.Tensor in again._TENSORS
+    monkeypatch.setattr(stepwise, "torch", SimpleNamespace(nn=nn, backends=SimpleNamespace()))
+    with stepwise.stepwise(nn.TransformerEncoderLayer(4, 2, 4).eval(), ["self_attn"]) as note:
+        assert note == ""
+    old: Any = type("DTensor", (torch.Tensor,), {"__module__": "torch.distributed._tensor.api"})
+    assert is_sharded(torch.zeros(1).as_subclass(old))

@@ -50,9 +50,9 @@ class AttentionWatch(Watch):
         elif name == "einsum":
             self._summed(args, result)
         elif name in _MULTIPLY:
-            left, right = (*args, *(kwargs[word] for word in ("input", "other", "mat2") if word in kwargs))[:2]
-            if self._is_pattern(left) and left.dim() == right.dim() == result.dim() > 2:
-                self._mixed(left, right, result)
+            given = (*args, *(kwargs[word] for word in ("input", "other", "mat2") if word in kwargs))[:2]
+            if self._is_pattern(given[0]) and given[0].dim() == given[1].dim() == result.dim() > 2:
+                self._mixed(given[0], given[1], result)
         elif name == "softmax" or (name in _KEEP and any(map(self._is_pattern, (*args, *kwargs.values())))):
             for item in result if isinstance(result, (tuple, list)) else (result,):
                 self.patterns[id(item)] = item

@@ -235,7 +235,7 @@ _Given = Iterable[dict[str, Any]]
 
 
 def _named(op: str, args: Any, kwargs: Any) -> dict[str, Any]:
-    return dict(zip(ORDER[op], args, strict=False)) | kwargs
+    return {**dict(zip(ORDER[op], args, strict=False)), **kwargs}
 
 
 def _linear(args: Any, kwargs: Any, result: Any) -> _Given:

@@ -1,4 +1,4 @@
-"""Follow a layer call by call: what a call opens is closed with it, also where it raises or runs its own layer again."""
+"""Follow a layer call by call: what a call opens is closed with it, also where it raises or runs its layer again."""
 
 from __future__ import annotations
 
