@@ -431,3 +431,91 @@ def test_layers_of_a_fused_encoder_are_seen_where_some_positions_are_padding() -
     assert net["encoder.layers.1.linear1[3]"].verify(x)
     pattern = net["encoder.layers.0.self_attn.head[1]"].pattern(x)
     assert (pattern[1, :, 3:] == 0).all() and (pattern[1, :, :3] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["llama, grouped", "gpt2"])
+def test_one_position_of_what_a_head_gives(name: str) -> None:
+    make, layer, _, _ = MODELS[name]
+    net, x = pc.open(_model(make)), {"input_ids": TOKENS}
+    every, one = net[f"{layer}.head[1].output[2]"], net[f"{layer}.head[1].output[2]@3"]
+    assert torch.equal(one.record(x).output, every.record(x).output[:, 3])
+    assert (every.verify(x).compared, one.verify(x).compared) == (14, 2)
+    for act in ("record", "verify"):
+        with pytest.raises(pc.AddressError, match="off the 7 map"):
+            getattr(net[f"{layer}.head[1].output[2]@99"], act)(x)
+
+
+def test_one_position_of_what_a_head_of_multihead_attention_gives() -> None:
+    net = pc.open(Attending(False, batch_first=True).eval())
+    x = (torch.randn(2, 7, 16),) * 3
+    every, one = net["attn.head[1].output[2]"].record(x).output, net["attn.head[1].output[2]@3"].record(x).output
+    assert torch.equal(one, every[3]) and every.shape == (7, 2)
+    assert net["attn.head[1].output[2]@3"].verify(x).compared == 2
+
+
+def test_what_stands_between_a_head_and_its_projection_is_said() -> None:
+    model = _model(MODELS["llama"][0])
+    net, x = pc.open(model), {"input_ids": TOKENS}
+    head = net["layers.0.self_attn.head[1]"]
+    assert head.verify(x).cause == ""
+    hook = model.layers[0].self_attn.o_proj.register_forward_pre_hook(lambda module, args: (args[0] * 1.5,))
+    check = head.verify(x)
+    hook.remove()
+    assert check.ok
+    assert "the layer changes it before layers.0.self_attn.o_proj reads it" in check.cause
+    assert head.record(x)["output"].source["output"] == "recorded as the projection reads it"
+    with pytest.raises(pc.AddressError, match="no neuron of"):
+        head.output[5:5].verify(x)
+
+
+def test_packed_parts_of_all_heads_can_be_edited() -> None:
+    """The queries of GPT-NeoX lie in a block a head: they are no one array, but they can be zeroed and put back."""
+    model = _model(MODELS["gpt-neox"][0])
+    net = pc.open(model)
+    packed = model.layers[1].attention.query_key_value.weight
+    before = packed.detach().clone()
+    with net.edit() as edit:
+        edit["layers.1.attention.query[*]"].zero()
+        rows = packed.detach().reshape(4, 3, 8, 32)
+        assert rows[:, 0].count_nonzero() == 0
+        assert torch.equal(rows[:, 1:], before.reshape(4, 3, 8, 32)[:, 1:])
+    assert torch.equal(packed, before)
+    with pytest.raises(pc.KindError, match="lie in several blocks"):
+        _ = net["layers.1.attention.query"].weight
+
+
+def test_what_was_read_can_be_written_back() -> None:
+    model = _model(MODELS["gpt2"][0])
+    net = pc.open(model)
+    weight = model.h[0].attn.c_attn.weight
+    before = weight.detach().clone()
+    part = net["h.0.attn.head[1].query"]
+    with net.edit() as edit:
+        edit[str(part)].set(weight=part.weight.clone())
+        assert torch.equal(weight, before)
+        edit[str(part)].set(weight=part.weight.T.clone())
+        assert torch.equal(weight, before)
+        with pytest.raises(pc.EditError, match="a square weight of shape"):
+            edit["h.0.attn.query[*]"].set(weight=net["h.0.attn.query[*]"].weight.clone())
+    assert torch.equal(weight, before)
+
+
+def test_a_glob_over_heads_passes_over_layers_without_any() -> None:
+    net = pc.open(_model(MODELS["llama"][0]))
+    found = net["*.head[0].query[*]"]
+    assert [str(part) for part in found] == [f"layers.{i}.self_attn.head[0].query[*]" for i in range(2)]
+    with pytest.raises(pc.KindError, match="no layer that"):
+        net["embed*.head[0].query[*]"]
+
+
+def test_a_saved_network_has_the_same_heads(tmp_path: Any) -> None:
+    for model, layer in ((_model(MODELS["llama, grouped"][0]), "layers.1.self_attn"), (Attending(False), "attn")):
+        net = pc.open(model)
+        net.save(tmp_path / "model.safetensors")
+        file = pc.open(tmp_path / "model.safetensors")
+        assert file[layer].populations == net[layer].populations
+        for part in ("query", "key", "value", "output"):
+            address = f"{layer}.head[3].{part}[1]"
+            assert str(file[address]) == str(net[address])
+            assert file[address].weight.tolist() == net[address].weight.tolist()
+        assert file[layer].explain().replace("\n", "") and file.count().neurons == net.count().neurons

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .address import Address, Step
@@ -13,6 +13,7 @@ from .heads import attended, bounded_head, kv_head
 from .locate import locate
 from .model import LayerInfo, Model
 from .neuron import Selection
+from .record import PARTS, Record, record
 from .shown import Shown
 from .verify import Check
 
@@ -88,6 +89,12 @@ class Head(Shown):
     def verify(self, x: Any) -> Check:
         """Recompute what the head gives on `x` from its pattern and values, and compare."""
         return self.output.verify(x)
+
+    def record(self, x: Any, keep: Iterable[str] = PARTS) -> dict[str, Record]:
+        """Run once on `x` and record all of its neurons: part -> Record, as `Selection.record` gives it."""
+        parts = self.parts
+        found = record(self.model, {str(part): part.neurons for part in parts.values()}, x, keep)
+        return {name: found[str(part)] for name, part in parts.items()}
 
     def explain(self) -> str:
         """What it is, in words: its parts, and which key head serves it."""

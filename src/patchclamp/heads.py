@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .attended import Attended, Wanted
-from .capture import Seen, Taken
+from .capture import Seen, Taken, bounded, run
 from .compare import Compared
 from .errors import AddressError, KindError, RunError
 from .formulas import Floats, Precision, rounding
@@ -91,6 +91,21 @@ class Slots(Taken):
     layer: LayerInfo
     numbers: Sequence[int]
     array: str = ""
+    position: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, model: Model, neurons: Neurons) -> Slots:
+        """A probe for what these neurons of heads give, put where it can be seen.
+
+        Raises AddressError where none is chosen.
+        """
+        if not neurons.numbers:
+            raise AddressError(f"no neuron of {neurons.layer.name!r} is selected")
+        layer, via = neurons.layer, neurons.population.via
+        if layer.kind is not None and layer.kind.called:
+            part = via.removeprefix(f"{layer.name}.") if layer.name else via
+            return cls(model.runner, layer, slots(neurons), f"{part}.weight", neurons.position)
+        return cls(model.runner, model.layers[via], slots(neurons), position=neurons.position)
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         self.begin()
@@ -111,9 +126,17 @@ class Slots(Taken):
             self._read(inputs["input"], config, ("step", "batch"))
 
     def _read(self, main: Any, config: Mapping[str, Any], names: tuple[str, ...]) -> None:
-        seen = Seen({}, dict(config), self.runner.stack([main[..., number] for number in self.numbers]), stacked=True)
         count = len(main.shape) - 1
-        seen.axes["output"] = (*names, *(f"at{i}" for i in range(count - len(names))))[:count]
+        names = (*names, *(f"at{i}" for i in range(count - len(names))))[:count]
+        index: list[Any] = [slice(None)] * count
+        if self.position:
+            free = [axis for axis, name in enumerate(names) if name != "batch"]
+            at = bounded(self.layer, tuple(main.shape[axis] for axis in free), self.position)
+            for axis, place in zip(free, at, strict=True):
+                index[axis] = place
+        rows = [main[(*index, number)] for number in self.numbers]
+        seen = Seen({}, dict(config), self.runner.stack(rows), stacked=True)
+        seen.axes["output"] = tuple(name for name, i in zip(names, index, strict=True) if isinstance(i, slice))
         self.add(seen)
 
 
@@ -142,7 +165,31 @@ def compare_heads(runner: Runner, neurons: Neurons, found: Attended, precise: Pr
     recorded, values, error, bound = (
         np.stack([mixed[head][part][..., place] for head, place in places]) for part in range(4)
     )
-    return Compared(neurons.numbers, recorded, values, error, bound, ("batch", "query"))
+    if not neurons.position:
+        return Compared(neurons.numbers, recorded, values, error, bound, ("batch", "query"))
+    (at,) = bounded(neurons.layer, recorded.shape[2:], neurons.position)
+    recorded, values, error, bound = (part[:, :, at] for part in (recorded, values, error, bound))
+    return Compared(neurons.numbers, recorded, values, error, bound, ("batch",))
+
+
+def read_by_projection(model: Model, neurons: Neurons, x: Any) -> Sequence[Seen]:
+    """What the projection reads of these neurons at each call, in a run of its own; nothing if it does not run."""
+    probe = Slots.of(model, neurons)
+    try:
+        run(model, {probe.layer.name: probe}, x)
+    except RunError:
+        return ()
+    return probe.calls
+
+
+def changed_between(runner: Runner, compared: Compared, read: Seen) -> bool:
+    """Whether what the projection reads is something else than the attention gave: a gate, a norm, a hook."""
+    if read.config.get("training"):  # what a second run drops at random is something else anyway
+        return False
+    given = runner.numpy(read.output)
+    if read.axes["output"][:1] == ("step",) and given.ndim == 3:
+        given = given.swapaxes(1, 2)
+    return given.shape != compared.recorded.shape or not np.array_equal(given, compared.recorded, equal_nan=True)
 
 
 def _mixed(runner: Runner, found: Attended, head: int, precise: Precision) -> tuple[Floats, Floats, Floats, Floats]:

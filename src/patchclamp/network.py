@@ -196,6 +196,9 @@ class Layer(Shown, Sequence[Neuron]):
     def __len__(self) -> int:
         return len(self.info.main) if self.info.main is not None else 0
 
+    def __bool__(self) -> bool:
+        return True  # a layer is there, whether or not it holds neurons under a bare index
+
     def __getitem__(self, index: Any) -> Any:
         whole = locate(self.info, Address(self.name))
         return Selection(self.net.model, whole)[index]

@@ -16,7 +16,7 @@ from .errors import AddressError, KindError
 from .explain import explain_neuron
 from .freeze import freeze
 from .frozen import replace
-from .heads import attended, heads_of
+from .heads import attended, heads_of, read_by_projection
 from .locate import pick
 from .model import Model, Neurons
 from .read import address_text, fan_in, meant
@@ -83,8 +83,9 @@ class _Held(Shown):
     def verify(self, x: Any) -> Check:
         """Run on `x`, recompute the output in float64 from the arrays and the recorded inputs, and compare."""
         if self.neurons.population.side == "in":
+            read = read_by_projection(self.model, self.neurons, x)
             found = attended(self.model, self.neurons.layer, x, heads_of(self.neurons))
-            return verify_heads(self.model, self.neurons, found)
+            return verify_heads(self.model, self.neurons, found, read)
         neurons = source(self.model.layers, self.neurons)
         capture = Capture(self.model.runner, neurons.layer, neurons, whole_inputs=True)
         run(self.model, {neurons.layer.name: capture}, x)

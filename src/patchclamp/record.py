@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from .capture import Capture, Seen, run
 from .errors import RunError
 from .gates import record_units
-from .heads import Slots, slots
+from .heads import Slots
 from .model import LayerInfo, Model, Neurons
 from .protocols import Runner
 from .recorded import PARTS, Call, Record
@@ -47,17 +47,11 @@ def _held(model: Model, target: Target) -> Target:
 
 
 def _capture(model: Model, target: Target, keep: frozenset[str]) -> Capture | Slots:
-    runner, layers = model.runner, model.layers
+    runner = model.runner
     if isinstance(target, LayerInfo):
         return Capture(runner, target, keep=keep)
     if target.population.side == "in":
-        called = target.layer.kind is not None and target.layer.kind.called
-        part = (
-            target.population.via.removeprefix(f"{target.layer.name}.") if target.layer.name else target.population.via
-        )
-        if called:
-            return Slots(runner, target.layer, slots(target), f"{part}.weight")
-        return Slots(runner, layers[target.population.via], slots(target))
+        return Slots.of(model, target)
     kind = target.layer.kind
     both = kind is not None and (kind.family in ("recurrent", "experts") or kind.role == "activation")
     return Capture(runner, target.layer, target, frozenset({"inputs", "output"}) if both else keep)
@@ -124,7 +118,8 @@ def _given(target: Neurons, seen: Seen, wanted: frozenset[str]) -> Call:
     values = seen.output[0] if target.single else seen.output
     axes = seen.axes["output"] if target.single else ("neuron", *seen.axes["output"])
     kept = [name for name in ("pre_activation", "output") if name in wanted]
-    return Call(**dict.fromkeys(kept, values), axes=dict.fromkeys(kept, axes), source=dict.fromkeys(kept, "recorded"))
+    said = "recorded as the projection reads it"
+    return Call(**dict.fromkeys(kept, values), axes=dict.fromkeys(kept, axes), source=dict.fromkeys(kept, said))
 
 
 def _whole(seen: Seen, wanted: frozenset[str]) -> Call:

@@ -14,7 +14,7 @@ from .compare import Compared, compare, precision
 from .errors import RunError
 from .formulas import Floats, Precision
 from .formulas.terms import TERMS
-from .heads import compare_heads
+from .heads import changed_between, compare_heads
 from .locate import address_of
 from .model import Model, Neurons
 from .routed import compare_routed, unsent
@@ -53,16 +53,24 @@ def _worst(neurons: Neurons, checks: Sequence[Check]) -> Check:
     return replace(worst, compared=sum(check.compared for check in checks), failed=tuple(failed))
 
 
-def verify_heads(model: Model, neurons: Neurons, found: Sequence[Attended]) -> Check:
-    """Recompute what neurons of heads gave from the patterns and values of a run. Raises as `verify` does."""
+def verify_heads(model: Model, neurons: Neurons, found: Sequence[Attended], read: Sequence[Seen] = ()) -> Check:
+    """Recompute what neurons of heads gave from the patterns and values of a run. Raises as `verify` does.
+
+    `read` is what the projection read at each call; where that is something else the check says so as a cause.
+    """
     runner = model.runner
     checks = []
-    for one in found:
+    for number, one in enumerate(found):
         dropped = f"a share of {one.dropout:g} of the pattern is dropped at random inside the fused call"
         config = {"opaque": f"{dropped} (dropout_p); model.eval() turns that off"} if one.dropout else {}
         seen = Seen({"pattern": one.pattern, "value": one.value}, config, one.result)
         precise = runner.precision([one.pattern, one.value], one.result)
-        checks.append(_check(model, neurons, seen, compare_heads(runner, neurons, one, precise)))
+        compared = compare_heads(runner, neurons, one, precise)
+        check = _check(model, neurons, seen, compared)
+        if check.ok and len(read) == len(found) and changed_between(runner, compared, read[number]):
+            via = neurons.population.via
+            check = replace(check, cause=f"this is the attention itself; the layer changes it before {via} reads it")
+        checks.append(check)
     return _worst(neurons, checks)
 
 

@@ -227,7 +227,7 @@ def _describe(x: Any) -> str:
         return f"({', '.join(map(_describe, x))})"
     if isinstance(x, Mapping):
         return f"{{{', '.join(f'{name}: {_describe(item)}' for name, item in x.items())}}}"
-    shape = getattr(x, "shape", None)
+    shape = None if getattr(x, "is_nested", False) else getattr(x, "shape", None)
     return f"shape {tuple(shape)} and type {x.dtype}" if shape is not None else type(x).__name__
 
 
