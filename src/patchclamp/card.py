@@ -77,13 +77,12 @@ def _axes(layer: LayerInfo) -> str:
     for term, length in zip(layout.terms, layout.shape, strict=True):
         names = [axis.name for axis in term.axes() if layout.sizes[axis.name] != 1 or axis.name == "neuron"]
         words.append(f"{' x '.join(names) or next(term.axes()).name} {length}")
-    others = list(dict.fromkeys(p.array.path for p in found if p.array.path != found[0].array.path))
-    others = [path.removeprefix(f"{layer.name}.") for path in others]
+    name, *others = dict.fromkeys(p.array.path.removeprefix(f"{layer.name}.") for p in found)
     more = "" if not others else f"; {', '.join(others)}" if len(others) < 4 else f"; {len(others)} more arrays"
     tied = " (tied)" if any(array.tied for array in layer.arrays) else ""
     first = found[0].array
     codes = f" ({first.dtype})" if first.note.startswith("stored as") else ""
-    return f"{first.name}{codes}: {', '.join(words)}{more}{tied}"
+    return f"{name}{codes}: {', '.join(words)}{more}{tied}"
 
 
 def _sizes(cells: Population) -> str:

@@ -86,7 +86,8 @@ def explain_layer(layer: LayerInfo) -> str:
 def _own(layer: LayerInfo) -> list[str]:
     """A line for each array that an attention itself holds for its heads."""
     held = layer.main.placed if layer.main is not None else ()
-    return [f"  {placed.array.name} {placed.array.shape}: {placed.layout.line}" for placed in held]
+    prefix = f"{layer.name}." if layer.name else ""
+    return [f"  {p.array.path.removeprefix(prefix)} {p.array.shape}: {p.layout.line}" for p in held]
 
 
 def _apart(layer: LayerInfo) -> list[str]:
