@@ -21,9 +21,9 @@ def results() -> Iterator[Result]:
     torch.set_num_threads(1)
     yield from _reading()
     yield from _recording()
-    yield from _attention()
     yield from _editing(2000)
     yield from _editing(500)
+    yield from _attention()
 
 
 def _reading() -> Iterator[Result]:
