@@ -214,6 +214,7 @@ def _at_once(value: Any) -> Callable[[Key], torch.Tensor]:
 
 
 def _subclass_rows(value: Any, start: int, stop: int) -> torch.Tensor:
+    """These rows as real numbers. A tensor type that refuses slices is decoded whole: dearer, and the same numbers."""
     if start == 0 and stop == value.shape[0]:
         found: torch.Tensor = value.dequantize()
         return found
