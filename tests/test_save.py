@@ -466,7 +466,7 @@ def test_a_file_is_edited_to_the_bytes_that_torch_makes(dtype: str, steps: list[
 def test_products_of_small_floats_round_twice_as_torch_does(dtype: str) -> None:
     """torch multiplies these in float32 and rounds that; about one factor in some thousands shows the difference."""
     from patchclamp.arrays import Values
-    from patchclamp.files.opening import _apply
+    from patchclamp.files.change import changed as _apply
 
     bits = torch.arange(1, 0x7C00 if dtype == "float16" else 0x7F80, 7, dtype=torch.int32).to(torch.int16)
     numbers = bits.view(getattr(torch, dtype))

@@ -154,7 +154,8 @@ class Neurons:
 class Model:
     """A network: every layer by name in the network's own order, and the runner if it can run.
 
-    `aliases` are longer names of layers, as wrappers around the network have them (`module.conv1`).
+    `aliases` are longer names of layers, as wrappers around the network have them (`module.conv1`), and the names that
+    a file has for them. `notes` are what people should know of the whole: what a file holds that is not read.
     """
 
     source: str
@@ -163,6 +164,7 @@ class Model:
     runner: Any = None
     keeper: Any = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def ledger(self) -> Any:
         """A fresh ledger for an edit. Raises EditError where the network's numbers cannot be written."""

@@ -9,10 +9,11 @@ from typing import Any
 
 from ..errors import FileError
 
-__all__ = ["FileHandle", "path_text"]
+__all__ = ["FileHandle", "contained", "path_text"]
 
 _CHUNK = 1 << 30  # one pread takes at most 2 GiB on Linux
 _AGAIN = "open the file again"
+_OUTSIDE = "files are read from the folder of the file that names them only; do not trust this one"
 _NOT_REGULAR = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe (FIFO)"),
@@ -98,12 +99,43 @@ class FileHandle:
         if there != self._identity:
             raise FileError(self.path, "the file was replaced by another since it was opened", hint=_AGAIN)
 
+    def sibling(self, name: str) -> FileHandle:
+        """Open a file that this one names: a relative path that stays in this file's folder. FileError if it does not.
+
+        Links count by where they lead; those of a download cache (`snapshots/<revision>/x` to `blobs/`) stay usable.
+        """
+        folder = os.path.dirname(self._place)
+        return FileHandle(contained(folder, name, self.path))
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._close()
 
     def __reduce__(self) -> tuple[object, ...]:
         return _same, (self._place, self._identity)
+
+
+def contained(folder: str, name: str, path: str) -> str:
+    """The path of `name` under `folder`, for a file at `path` that names it. FileError if it would lie elsewhere."""
+    parts = name.replace("\\", "/").split("/")
+    if (
+        not name
+        or "\0" in name
+        or os.path.isabs(name)
+        or name.startswith(("/", "\\"))
+        or ".." in parts
+        or ":" in parts[0]
+    ):
+        raise FileError(path, f"it names the file {name!r}, which does not lie in its own folder", hint=_OUTSIDE)
+    found = os.path.join(folder, *parts)
+    real, home = os.path.realpath(found), os.path.realpath(folder)
+    homes = [home]
+    revisions = os.path.dirname(home)
+    if os.path.basename(revisions) == "snapshots":
+        homes.append(os.path.join(os.path.dirname(revisions), "blobs"))
+    if not any(os.path.commonpath((real, root)) == root for root in homes):
+        raise FileError(path, f"it names the file {name!r}, a link to outside of its folder", hint=_OUTSIDE)
+    return found
 
 
 def _refuse_irregular(path: str, status: os.stat_result) -> None:

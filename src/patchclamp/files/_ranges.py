@@ -1,6 +1,6 @@
 """From a key to byte ranges: pure arithmetic on a stored shape, and the strided copy between two buffers.
 
-An array is stored in C order. A key picks from it a pattern of equal runs of bytes, repeated along a few levels:
+A key picks from a stored array a pattern of equal runs of bytes, repeated along a few levels:
 
     array[:, 3] of float32 [rows, 10]    run 4 bytes, one level: `rows` times, 40 bytes apart
     array[2:5]                           one run of 3 * 40 bytes, no level
@@ -9,7 +9,7 @@ An array is stored in C order. A key picks from it a pattern of equal runs of by
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import gcd, prod
 from typing import Literal
@@ -18,7 +18,7 @@ from ..axes import Key
 from ..errors import AddressError
 from ..frozen import dataclass
 
-__all__ = ["Block", "Hyperslab", "blocks", "gather", "hyperslab", "scatter"]
+__all__ = ["Block", "Hyperslab", "Levels", "blocks", "gather", "hyperslab", "permute", "scatter"]
 
 _WORDS: dict[int, Literal["Q", "I", "H", "B"]] = {8: "Q", 4: "I", 2: "H", 1: "B"}
 Levels = tuple[tuple[int, int], ...]
@@ -51,15 +51,20 @@ class Block:
     levels: Levels
 
 
-def hyperslab(shape: tuple[int, ...], itemsize: int, key: Key) -> Hyperslab:
-    """The hyperslab of `key` in an array of stored `shape`, neighbouring bytes joined into the longest runs.
+def hyperslab(
+    shape: tuple[int, ...], itemsize: int, key: Key, begin: int = 0, strides: tuple[int, ...] | None = None
+) -> Hyperslab:
+    """The hyperslab of `key` in an array of stored `shape` that begins at byte `begin`, in the longest runs.
 
+    `strides` are the distances of neighbours along each axis in bytes; None is C order.
     Raises AddressError for a key that is too long, out of range or negative.
 
     >>> hyperslab((6, 10), 4, (slice(None), 3))
     Hyperslab(shape=(6,), offset=12, run=4, levels=((6, 40),))
     >>> hyperslab((6, 10), 4, (slice(2, 5),))
     Hyperslab(shape=(3, 10), offset=80, run=120, levels=())
+    >>> hyperslab((6, 10), 4, (slice(None), 3), 100, (4, 24))
+    Hyperslab(shape=(6,), offset=172, run=24, levels=())
     """
     if len(key) > len(shape):
         raise AddressError(f"the key has {len(key)} parts, the array has {len(shape)} axes: {list(shape)[:8]}")
@@ -68,12 +73,11 @@ def hyperslab(shape: tuple[int, ...], itemsize: int, key: Key) -> Hyperslab:
     result = tuple(len(step) for part, step in zip(parts, steps, strict=True) if isinstance(part, slice))
     if 0 in result:
         return Hyperslab(result, 0, 0, ())
-    offset, run, stride = 0, itemsize, itemsize
+    offset, run = begin, itemsize
     levels: list[tuple[int, int]] = []  # innermost first
-    for step, extent in zip(reversed(steps), reversed(shape), strict=True):
+    for step, stride in zip(reversed(steps), reversed(strides or c_strides(shape, itemsize)), strict=True):
         offset += step.start * stride
         distance = step.step * stride
-        stride *= extent
         if len(step) == 1:
             continue
         if not levels and distance == run:
@@ -83,6 +87,15 @@ def hyperslab(shape: tuple[int, ...], itemsize: int, key: Key) -> Hyperslab:
         else:
             levels.append((len(step), distance))
     return Hyperslab(result, offset, run, tuple(reversed(levels)))
+
+
+def c_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The distances of neighbours along each axis, in bytes, of an array in C order."""
+    strides = []
+    for extent in reversed(shape):
+        strides.append(itemsize)
+        itemsize *= extent
+    return tuple(reversed(strides))
 
 
 def _steps(part: int | slice, extent: int, axis: int) -> range:
@@ -168,6 +181,21 @@ def scatter(target: bytearray, source: memoryview, run: int, levels: Levels) -> 
     _copy(memoryview(target), levels, source, _packed(run, levels), run)
 
 
+def permute(data: bytes | bytearray, run: int, wanted: Levels, order: Sequence[int]) -> bytes:
+    """Runs that lie one after the other with the levels `order` of `wanted`, in the order of `wanted` instead.
+
+    A level that `order` leaves out repeats the same runs.
+
+    >>> permute(b"abcdef", 1, ((2, 4), (3, 8)), (1, 0))
+    b'acebdf'
+    """
+    packed = dict(zip(order, _packed(run, tuple(wanted[i] for i in order)), strict=True))
+    source = tuple((count, packed[i][1] if i in packed else 0) for i, (count, _) in enumerate(wanted))
+    out = bytearray(run * prod(count for count, _ in wanted))
+    _copy(memoryview(out), _packed(run, wanted), memoryview(data), source, run)
+    return bytes(out)
+
+
 def _packed(run: int, levels: Levels) -> Levels:
     """The same repetitions with nothing between the runs."""
     packed: list[tuple[int, int]] = []
@@ -182,7 +210,7 @@ def _copy(target: memoryview, to: Levels, source: memoryview, out_of: Levels, ru
     word = gcd(8, run, *(distance for _, distance in (*to, *out_of)))
     target, source = target.cast(_WORDS[word]), source.cast(_WORDS[word])
     dims = [(n, a // word, b // word) for (n, a), (_, b) in zip(to, out_of, strict=True)] + [(run // word, 1, 1)]
-    count, into, step = dims.pop(max(range(len(dims)), key=lambda i: dims[i][0]))
+    count, into, step = dims.pop(max(range(len(dims)), key=lambda i: dims[i][0] if dims[i][2] else 0))
     for at in product(*(range(n) for n, _, _ in dims)):
         t = sum(i * a for i, (_, a, _) in zip(at, dims, strict=True))
         s = sum(i * b for i, (_, _, b) in zip(at, dims, strict=True))

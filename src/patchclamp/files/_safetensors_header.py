@@ -10,7 +10,7 @@ from typing import cast
 from ..arrays import DTYPES
 from ..errors import FileError
 from ..frozen import dataclass
-from ._handle import FileHandle
+from .source import Source
 
 __all__ = ["HEADER_MOST", "WORDS", "Entry", "encodable", "read_header", "shown"]
 
@@ -45,18 +45,6 @@ WORDS: dict[str, tuple[str, int]] = {
 
 _DAMAGED = "the file is damaged or was not written as safetensors; download or save it again"
 _SHORT = "the file is cut short; download or copy it again"
-_PICKLE = "this is a Python pickle (an old torch.save writes those), not safetensors"
-_CONVERT = "where you trust it, load it with torch and save it with safetensors.torch.save_file"
-_ONLY = "only .safetensors files are read: load it into its model and open that, or save it as .safetensors"
-_LIVE = "a live network is given as itself; on a command line as module:function, as in models:make"
-_OTHERS = (
-    (b"version https://git-lfs", "this is a Git LFS pointer, not the file it stands for", "run: git lfs pull"),
-    (b"PK\x03\x04", "this is a zip file (torch.save and .keras write those), not safetensors", _ONLY),
-    (b"\x89HDF\r\n\x1a\n", "this is an HDF5 file, not safetensors", _ONLY),
-    (b"GGUF", "this is a GGUF file, not safetensors", _ONLY),
-    *((bytes((128, protocol)), _PICKLE, _CONVERT) for protocol in (2, 3, 4, 5)),
-    (b"\x1f\x8b", "this is a gzip file, not safetensors", "decompress it first"),
-)
 _JSON_WORDS = {
     dict: "an object",
     list: "a list",
@@ -83,25 +71,21 @@ def shown(text: str, most: int = 120) -> str:
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
-def read_header(handle: FileHandle) -> tuple[dict[str, str], list[Entry]]:
+def read_header(source: Source) -> tuple[dict[str, str], list[Entry]]:
     """The metadata and the arrays of an open file, in the header's order. FileError for whatever is wrong."""
-    length = _length(handle)
-    header = _parse(handle.path, handle.read(8, length))
-    metadata = _metadata(handle.path, header.pop("__metadata__", None))
-    entries = [_entry(handle.path, name, fields, 8 + length, handle.size) for name, fields in header.items()]
-    _refuse_holes(handle.path, entries, 8 + length, handle.size)
+    length = _length(source)
+    header = _parse(source.path, source.read(8, length))
+    metadata = _metadata(source.path, header.pop("__metadata__", None))
+    entries = [_entry(source.path, name, fields, 8 + length, source.size) for name, fields in header.items()]
+    _refuse_holes(source.path, entries, 8 + length, source.size)
     return metadata, entries
 
 
-def _length(handle: FileHandle) -> int:
+def _length(source: Source) -> int:
     """The length of the header in bytes, from the first 8."""
-    path, size = handle.path, handle.size
-    if size == 0:
-        raise FileError(path, "the file is empty", hint=_LIVE if path.endswith(".py") else _SHORT)
-    head = handle.read(0, min(size, 64))
+    path, size = source.path, source.size
+    head = source.read(0, min(size, 9))
     length = int.from_bytes(head[:8], "little")
-    if size < 8 or not 2 <= length <= HEADER_MOST or head[8:9] != b"{":
-        _name_other(path, head)
     if size < 10:
         reason = f"the file has {size} bytes; the shortest safetensors file has 10"
         raise FileError(path, reason, place="byte 0", hint=_SHORT)
@@ -114,20 +98,6 @@ def _length(handle: FileHandle) -> int:
     if length < 2 or head[8:9] != b"{":
         raise FileError(path, "the header does not begin with '{'", place="byte 8", hint=_DAMAGED)
     return length
-
-
-def _name_other(path: str, head: bytes) -> None:
-    """FileError if the file is plainly of another format."""
-    for start, reason, hint in _OTHERS:
-        if head.startswith(start):
-            raise FileError(path, reason, place="byte 0", hint=hint)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        hint = "the download gave an error or login page; look at it, then download again"
-        raise FileError(path, "this is a web page (HTML), not safetensors", place="byte 0", hint=hint)
-    if path.endswith(".py"):
-        raise FileError(path, "this is a Python file, not safetensors", place="byte 0", hint=_LIVE)
-    if len(head) > 9 and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
-        raise FileError(path, "this is text, not safetensors", place="byte 0", hint=_ONLY)
 
 
 def _parse(path: str, raw: bytes) -> dict[str, object]:

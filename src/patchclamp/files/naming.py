@@ -15,6 +15,7 @@ from ..frozen import replace
 from ..kinds import Kind, find
 from ..model import LayerInfo, describe
 from ..views import with_views
+from .stored import Says
 
 __all__ = ["layers_of"]
 
@@ -29,13 +30,16 @@ _TABLES = {"wte", "wpe", "emb", "embed", "embedding", "embeddings"}
 """Words in the names that people give to tables of vectors."""
 
 
-def layers_of(arrays: tuple[Array, ...], metadata: Mapping[str, str]) -> dict[str, LayerInfo]:
-    """The layers of a file, in its order of names; arrays are named by what follows the last dot."""
-    stated = _stated(metadata)
+def layers_of(arrays: tuple[Array, ...], metadata: Mapping[str, str], says: Says | None = None) -> dict[str, LayerInfo]:
+    """The layers of a file, in its order of names; arrays are named by what follows the last dot.
+
+    `says` is what the file states of its layers; a file that `Network.save` wrote states that in its metadata.
+    """
+    stated: Says = {**(says or {}), **_stated(metadata)}
     groups: dict[str, list[Array]] = {}
     for array in arrays:
         layer, leaf = _split(array.name, stated)
-        groups.setdefault(layer, []).append(Array(leaf, array.name, array.shape, array.dtype, array.storage))
+        groups.setdefault(layer, []).append(replace(array, name=leaf, path=array.name))
     paths = {array.path: array for held in groups.values() for array in held}
     order = [name for name in stated if name in groups or _has_views(stated[name])]
     found = {}

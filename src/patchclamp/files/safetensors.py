@@ -15,21 +15,19 @@ from math import prod
 from types import TracebackType
 from typing import cast
 
-from ..arrays import DTYPES, Array, Values
+from ..arrays import DTYPES, Array
 from ..axes import Key
 from ..errors import AddressError, EditError, FileError, nearest
-from ..frozen import dataclass, field, replace
+from ..frozen import dataclass, field
 from ._atomic import put, replacing
 from ._handle import FileHandle
-from ._ranges import Hyperslab, blocks, gather, hyperslab, scatter
-from ._safetensors_header import HEADER_MOST, WORDS, Entry, encodable, read_header, shown
+from ._ranges import Hyperslab, blocks, scatter
+from ._safetensors_header import HEADER_MOST, WORDS, encodable, read_header, shown
+from ._strided import BLOCK, GAP, Strided
+from .source import Source
+from .stored import Stored
 
-__all__ = ["SafetensorsFile", "SafetensorsStorage", "Tensor", "open_file", "rewrite", "sniff", "write"]
-
-BLOCK = 1 << 20
-"""Longest single read of a strided key, in bytes."""
-GAP = 16 << 10
-"""Runs at most this many bytes apart are read together: measured, that costs no more than a call for each."""
+__all__ = ["SafetensorsFile", "Tensor", "open_file", "open_source", "rewrite", "sniff", "write"]
 
 Tensor = tuple[str, str, tuple[int, ...], Iterable[bytes | memoryview]]
 """One array to write: name, element type ("float32"), shape, its bytes in any number of chunks."""
@@ -49,53 +47,6 @@ def sniff(head: bytes, size: int) -> bool:
     return size >= 10 and head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= HEADER_MOST
 
 
-class SafetensorsStorage:
-    """The numbers of one array in an open file; `read` fetches the bytes of a key and no others.
-
-    (A column whose elements lie close together is read in blocks of up to 1 MiB, and the bytes between are dropped.)
-    """
-
-    __slots__ = ("entry", "handle")
-
-    def __init__(self, handle: FileHandle, entry: Entry) -> None:
-        self.handle = handle
-        self.entry = entry
-
-    def read(self, key: Key = ()) -> Values:
-        """The numbers at `key`. AddressError for a key that does not fit, FileError if the file changed since."""
-        where = self.locate(key)
-        if where.levels:
-            out = bytearray(where.nbytes)
-            self._fill(memoryview(out), where)
-            data = bytes(out)
-        else:
-            data = self.handle.read(where.offset, where.run)
-        self.handle.refuse_changed()
-        return Values(self.entry.dtype, where.shape, data)
-
-    def locate(self, key: Key) -> Hyperslab:
-        """Where in the file the bytes of `key` lie. FileError for an element type that cannot be read."""
-        entry = self.entry
-        if entry.dtype not in DTYPES:
-            reason = f"element type {entry.dtype} cannot be read: it is not one of the types that patchclamp knows"
-            hint = "the other arrays of this file can be read"
-            raise FileError(self.handle.path, reason, place="header", array=shown(entry.name), hint=hint)
-        where = hyperslab(entry.shape, DTYPES[entry.dtype].size, key)
-        return replace(where, offset=entry.begin + where.offset)
-
-    def _fill(self, out: memoryview, where: Hyperslab) -> None:
-        done = 0
-        for block in blocks(where, BLOCK, GAP):
-            source = self.handle.read(block.offset, block.length)
-            if block.levels:
-                wanted = where.run * prod(count for count, _ in block.levels)
-                gather(out[done : done + wanted], source, where.run, block.levels)
-            else:
-                wanted = block.length
-                out[done : done + wanted] = source
-            done += wanted
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class SafetensorsFile:
     """An open file: its `metadata` and `arrays` (in the header's order). Close it, use `with`, or let it go.
@@ -111,11 +62,11 @@ class SafetensorsFile:
     path: str
     metadata: dict[str, str]
     arrays: tuple[Array, ...]
-    handle: FileHandle = field(repr=False)
+    source: Source = field(repr=False)
 
     def close(self) -> None:
         """Close the file; arrays cannot be read from it any more."""
-        self.handle.close()
+        self.source.close()
 
     def __enter__(self) -> SafetensorsFile:
         return self
@@ -130,12 +81,25 @@ def open_file(path: str | os.PathLike[str]) -> SafetensorsFile:
     """Open a file and check its whole header; no numbers are read. FileError names what is wrong and where."""
     handle = FileHandle(path)
     try:
-        metadata, entries = read_header(handle)
+        return _read(handle)
     except BaseException:
         handle.close()
         raise
-    arrays = tuple(Array(e.name, e.name, e.shape, e.dtype, SafetensorsStorage(handle, e)) for e in entries)
-    return SafetensorsFile(handle.path, metadata, arrays, handle)
+
+
+def open_source(source: Source) -> Stored:
+    """The same as what every format gives."""
+    file = _read(source)
+    return Stored(file.path, "safetensors", file.arrays, metadata=file.metadata, sources=(source,))
+
+
+def _read(source: Source) -> SafetensorsFile:
+    metadata, entries = read_header(source)
+    arrays = []
+    for entry in entries:
+        place = Strided(source, shown(entry.name), entry.dtype, entry.shape, entry.begin)
+        arrays.append(Array(entry.name, entry.name, entry.shape, entry.dtype, place))
+    return SafetensorsFile(source.path, metadata, tuple(arrays), source)
 
 
 def write(path: str | os.PathLike[str], tensors: Iterable[Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -241,13 +205,13 @@ def rewrite(
     b'aXcdYf'
     >>> os.remove(path)
     """
-    with open_file(path_in) as source:
-        plan = _plan(source, changes)
+    with open_file(path_in) as file:
+        plan = _plan(file, changes)
         with replacing(path_out) as target:
-            for offset in range(0, source.handle.size, BLOCK):
-                length = min(BLOCK, source.handle.size - offset)
-                put(path_out, target, source.handle.read(offset, length))
-            source.handle.refuse_changed()
+            for offset in range(0, file.source.size, BLOCK):
+                length = min(BLOCK, file.source.size - offset)
+                put(path_out, target, file.source.read(offset, length))
+            file.source.refuse_changed()
             for where, data in plan:
                 _change(path_out, target, where, data)
 
@@ -255,7 +219,7 @@ def rewrite(
 def _plan(
     source: SafetensorsFile, changes: Mapping[str, list[tuple[Key, bytes]]]
 ) -> list[tuple[Hyperslab, memoryview]]:
-    storages = {array.name: cast(SafetensorsStorage, array.storage) for array in source.arrays}
+    storages = {array.name: cast(Strided, array.storage) for array in source.arrays}
     plan = []
     for name, edits in changes.items():
         if name not in storages:

@@ -1,0 +1,131 @@
+"""Edits of a file: changes held in memory until they are kept, then written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..arrays import Array, Values, dtype
+from ..axes import Key
+from ..errors import EditError, KindError
+from . import safetensors
+from ._handle import FileHandle, path_text
+from ._strided import Strided
+from .change import NOTHING, changed, flat
+from .keys import lay_over, spans
+from .stored import Stored
+
+__all__ = ["FileKeeper", "FileLedger"]
+
+Entry = tuple[str, str, tuple[int, ...], Callable[[], Iterable[bytes]]]
+
+
+class FileKeeper:
+    """The part of the keeper protocol that a file can offer: edits that are written when they are kept."""
+
+    def __init__(self, file: Stored) -> None:
+        self.path = file.path
+        self._format = file.format
+        self._arrays = file.arrays
+        self._sources = file.sources
+
+    def ledger(self) -> FileLedger:
+        if self._format != "safetensors" or len(self._sources) != 1 or not isinstance(self._sources[0], FileHandle):
+            what = "one local safetensors file"
+            reason = f"{self.path} cannot be edited: only {what} can, and this is {self._format}"
+            raise EditError(reason, "load it into its model and edit that, or save it as .safetensors")
+        return FileLedger(self)
+
+    def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Any:
+        raise EditError(f"{self.path} is a file: nothing trains it, so nothing can be frozen")
+
+    def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None]) -> Any:
+        raise EditError(f"{self.path} is a file: it cannot run, so the bias of {layer!r} cannot be untied")
+
+    def state(self, saved: object = ()) -> tuple[Sequence[Entry], Mapping[str, str]]:
+        """Every array of the file. What an edit changed is not in it before the edit is kept."""
+        return [(a.name, a.dtype, a.shape, _reader(a)) for a in self._arrays], {}
+
+    def raw(self, value: Values) -> bytes:
+        return value.data
+
+    def from_raw(self, dtype: str, shape: tuple[int, ...], data: bytes) -> Values:
+        return Values(dtype, shape, data)
+
+    def write(self, changes: Mapping[str, list[tuple[Key, bytes]]], path: str | None) -> None:
+        """Write a copy with other bytes at some keys. In place, everything that was opened reads the new file after."""
+        for source in self._sources:
+            source.refuse_changed()
+        target = self.path if path is None else path_text(path)
+        safetensors.rewrite(self.path, target, dict(changes))
+        if os.path.realpath(target) == os.path.realpath(self.path):
+            source = FileHandle(self.path)
+            self._sources = (source,)
+            for array in self._arrays:
+                assert isinstance(array.storage, Strided)
+                array.storage.source = source
+
+
+def _reader(array: Array) -> Callable[[], Iterable[bytes]]:
+    return lambda: [array.read().data]
+
+
+class FileLedger:
+    """Changes to a file, held in memory until they are kept; then written whole or not at all."""
+
+    def __init__(self, keeper: FileKeeper) -> None:
+        self.keeper = keeper
+        self._pending: list[tuple[Array, Key, bytes]] = []
+        self._saved: list[tuple[Array, Key, Values]] = []
+
+    gathers = False
+
+    def check(self, array: Array, key: Key, verb: str, value: Any, what: str) -> None:
+        """Refuse values of a wrong shape, and those that the array's type cannot hold."""
+        if verb == "freeze":
+            return
+        now = self.now(array, key)
+        shape, numbers = flat(0 if verb == "zero" else value, what, array.path)
+        if verb == "scale" and shape:
+            raise EditError(f"{what}: a factor is one number, not {shape} of them", NOTHING)
+        if shape and shape != now.shape:
+            raise EditError(f"{what}: {array.path} takes values of shape {now.shape} here, not {shape}", NOTHING)
+        try:
+            changed(now, verb, value, numbers)
+        except (KindError, TypeError, struct.error) as error:
+            raise EditError(f"{what}: {array.path} is {array.dtype} and cannot hold that: {error}", NOTHING) from error
+
+    def change(self, array: Array, key: Key, verb: str, value: Any) -> None:
+        before = self.now(array, key)
+        new = changed(before, verb, value, flat(0 if verb == "zero" else value, verb, array.path)[1])
+        self._saved.append((array, key, before))
+        self._pending.append((array, key, new))
+
+    def mark(self) -> int:
+        return len(self._pending)
+
+    def undo(self, mark: int = 0) -> None:
+        del self._pending[mark:]
+        del self._saved[mark:]
+
+    def keep(self, path: str | None) -> None:
+        """Write the file with the changes, to `path` or in its own place; every other byte stays as it is."""
+        changes: dict[str, list[tuple[Key, bytes]]] = {}
+        for array, key, data in self._pending:
+            changes.setdefault(array.path, []).append((key, data))
+        self.keeper.write(changes, path)
+        self.undo()
+
+    def saved(self) -> Sequence[tuple[Array, Key, Values]]:
+        return self._saved
+
+    def now(self, array: Array, key: Key) -> Values:
+        """What stands at a key with the changes so far laid over it, the last one on top."""
+        values: Values = array.read(key)
+        mine, data = spans(array.shape, key), bytearray(values.data)
+        for other, place, new in self._pending:
+            if other.path == array.path:
+                lay_over(data, mine, spans(array.shape, place), new, dtype(array.dtype).size)
+        return Values(values.dtype, values.shape, bytes(data))

@@ -1,0 +1,44 @@
+"""What every format gives: the arrays of a file and what the file says of its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..arrays import Array
+from ..frozen import dataclass, field
+from .source import Source
+
+__all__ = ["Says", "Stored"]
+
+Says = Mapping[str, Mapping[str, Any]]
+"""Layer -> what the file says of it: `{"kind": "torch.nn.Conv2d", "groups": 4}`, a class and attributes of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """An open file.
+
+    format     as people know it: "safetensors", "GGUF"
+    arrays     in the file's order. `name` is the layer and the array's word with a dot between, as the live network has
+               them (`conv1.weight`); `path` is the same
+    says       what it says of its layers; kinds of others are inferred from names and shapes
+    aliases    other names of layers, which addresses may use (those of the file, where the live network has others)
+    metadata   free text beside the arrays
+    notes      what people should know: what was found and is not read, and why
+    sources    what to close
+    """
+
+    path: str
+    format: str
+    arrays: tuple[Array, ...]
+    says: Says = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    def close(self) -> None:
+        """Close what it was read from; arrays cannot be read any more."""
+        for source in self.sources:
+            source.close()
