@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         RunError,
     )
     from .kinds import forget, register
-    from .network import Layer, Network, open
+    from .network import Layer, Network, diff, open
     from .neuron import Neuron, Selection
     from .record import Record
     from .verify import Check
@@ -47,6 +47,7 @@ __all__ = [
     "RunError",
     "Selection",
     "__version__",
+    "diff",
     "forget",
     "open",
     "register",
@@ -66,7 +67,7 @@ _HOMES = {
         "RunError",
     ],
     "kinds": ["forget", "register"],
-    "network": ["Layer", "Network", "open"],
+    "network": ["Layer", "Network", "diff", "open"],
     "neuron": ["Neuron", "Selection"],
     "record": ["Record"],
     "verify": ["Check"],

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from .errors import AddressError, nearest
 from .frozen import dataclass
 
-__all__ = ["ALL", "Address", "Addresses", "Item", "Span", "Step"]
+__all__ = ["ALL", "Address", "Addresses", "Item", "Names", "Span", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,22 @@ def _tail(text: str) -> tuple[tuple[Step, ...], tuple[int, ...]]:
     )
 
 
+class Names(Collection[str]):
+    """The names of a network's layers, in its order; a file may know whether one is there before all are listed."""
+
+    def holds(self, name: str) -> bool:
+        """Whether a layer has this name, or stands within what has it."""
+        return name in self or any(other.startswith(f"{name}.") for other in self)
+
+    def alone(self, name: str) -> bool:
+        """Whether a layer has this name and no other begins with it, where that is quickly known; else False."""
+        return False
+
+
+class _Listed(dict[str, None], Names):
+    """Names that are listed."""
+
+
 class Addresses:
     """Parses and prints the addresses of one network: `parse(text(a)) == a` for whatever layer names it has.
 
@@ -144,21 +160,26 @@ class Addresses:
     """
 
     def __init__(self, layers: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
-        self.layers = tuple(layers)
         self.aliases = aliases or {}
-        self._known = frozenset(self.layers)
+        self._known = layers if isinstance(layers, Names) else _Listed.fromkeys(layers)
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self._known)
 
     def parse(self, text: str) -> Address:
         """Read an address. Raises AddressError, naming the nearest layer or what could not be read."""
         if text.startswith('"') and (quoted := self._quoted(text)):
             return quoted
+        if text not in self.aliases and (direct := self._direct(text)):
+            return direct
         if text in self._known or text in self.aliases:
             return Address(self.aliases.get(text, text))
         if numbered := self._numbered(text):
             return numbered
         failure: AddressError | None = None
         for layer, tail in _cuts(text):
-            if layer not in self._known and layer not in self.aliases:
+            if not tail or (layer not in self._known and layer not in self.aliases):
                 continue
             try:
                 return Address(self.aliases.get(layer, layer), *_tail(tail))
@@ -191,11 +212,21 @@ class Addresses:
     def is_glob(self, address: Address) -> bool:
         return address.layer not in self._known
 
+    def _direct(self, text: str) -> Address | None:
+        """`layer[3]` where no other layer's name begins like this one's, so that there is no other way to read it."""
+        layer, bracket, _ = text.rpartition("[")
+        if not bracket or "[" in layer or layer in self.aliases or not self._known.alone(layer):
+            return None
+        try:
+            return Address(layer, *_tail(text[len(layer) :]))
+        except AddressError:
+            return None
+
     def _numbered(self, text: str) -> Address | None:
         """`layers[0].mlp[3]`, where `layers.0` is a layer or holds some."""
         for match in reversed(list(_NUMBERED.finditer(text))):
             start = _INDEX.sub(r".\1", text[: match.end()])
-            if start in self._known or any(name.startswith(f"{start}.") for name in self.layers):
+            if self._known.holds(start):
                 return self.parse(start + text[match.end() :])
         return None
 

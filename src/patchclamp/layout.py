@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from operator import mul
 from typing import TypeAlias
 
@@ -127,7 +127,13 @@ def fit(line: Line | str, shape: tuple[int, ...], sizes: Mapping[str, Size] | No
     (27, slice(None, None, None))
     """
     line = Line.parse(line) if isinstance(line, str) else line
-    given = {name: size for name, size in (sizes or {}).items() if name in line.names}
+    return _fitted(line, shape, tuple((name, size) for name, size in (sizes or {}).items() if name in line.names))
+
+
+@lru_cache(maxsize=1024)
+def _fitted(line: Line, shape: tuple[int, ...], sizes: tuple[tuple[str, Size], ...]) -> Layout:
+    """Networks repeat their layers: what fits one fits all of that shape."""
+    given = dict(sizes)
     terms = _expand(line, shape, given)
     known = {name: size for name, size in given.items() if isinstance(size, int)}
     for term in terms:

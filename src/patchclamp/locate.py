@@ -24,8 +24,9 @@ def find(model: Model, address: Address) -> tuple[Neurons, ...]:
 
     Raises AddressError and KindError as `locate` does.
     """
-    layers = [model.layers[name] for name in model.addresses.match(address)]
-    if model.addresses.is_glob(address):
+    glob = model.addresses.is_glob(address)
+    layers = [model.layers[name] for name in (model.addresses.match(address) if glob else (address.layer,))]
+    if glob:
         layers = [layer for layer in layers if layer.populations and _knows(layer, address)]
     elif not layers[0].populations and address.steps and address.steps[0].name:
         missing = f"{address.layer}.{address.steps[0].name}".removeprefix(".")
@@ -48,11 +49,10 @@ def _knows(layer: LayerInfo, address: Address) -> bool:
 
 def head_of(model: Model, address: Address) -> tuple[LayerInfo, int] | None:
     """The attention and the number of the head that an address means, if it ends at a head."""
-    layer = model.layers.get(address.layer)
-    if layer is None or not layer.heads or len(address.steps) != 1 or address.position:
+    if len(address.steps) != 1 or address.steps[0].name != "head" or address.position:
         return None
-    step = address.steps[0]
-    if step.name != "head" or len(step.index) != 1 or not isinstance(step.index[0], int):
+    step, layer = address.steps[0], model.layers.get(address.layer)
+    if layer is None or not layer.heads or len(step.index) != 1 or not isinstance(step.index[0], int):
         return None
     return layer, _one(step, layer.heads, _shown(layer))
 
@@ -70,7 +70,7 @@ def locate(layer: LayerInfo, address: Address) -> Neurons:
         cells = layer.populations[name]
         steps = [Step("", step.index) if step.name == name else step for step in steps]
         steps = [step for step in steps if step.name or step.index]
-    if cells is None or (layer.heads and not name and any(step.name == "head" for step in steps)):
+    if cells is None or (not name and any(step.name == "head" for step in steps) and layer.heads):
         raise _which(layer, address)
     if cells.lead and not name:
         steps = [Step("", step.index) if step.name == ALL_OF_THEM else step for step in steps]

@@ -143,6 +143,11 @@ class Neurons:
         """Whether these are all the neurons of the population, in order."""
         return self.numbers == range(len(self.population))
 
+    @cached_property
+    def places(self) -> dict[str, Any]:
+        """Where their arrays lie, by the word that was asked for: kept by what finds it."""
+        return {}
+
     def coords(self, number: int) -> dict[str, int]:
         """Every coordinate that an array key needs: neuron axes, facets, position."""
         found = {**self.population.coords(number), **self.fixed}

@@ -13,9 +13,12 @@ from .arrays import Array
 from .capture import Capture, run
 from .card import layer_card, network_card
 from .count import Count, count, extents
+from .difference import Diff
+from .difference import diff as compared
 from .edit import Edit
 from .errors import AddressError
 from .explain import explain_layer
+from .export import Exported, export
 from .head import Head
 from .locate import find, head_of, locate
 from .model import LayerInfo, Model, Neurons
@@ -24,16 +27,21 @@ from .opening import open_any
 from .record import PARTS, Record, record
 from .save import apply_delta, save_delta, save_network
 from .shown import Shown
+from .slot import Slot, slot_of
 from .verify import Check, verify
 
-__all__ = ["Layer", "Network", "NetworkEdit", "open"]
+__all__ = ["Layer", "LayerSlot", "Network", "NetworkEdit", "diff", "open"]
 
 REMEMBERED = 10_000
 """How many addresses a network remembers the neurons of."""
 
 
-def open(thing: Any) -> Network:
-    """Open a live network, or a `.safetensors` file, to point at its neurons. Nothing is copied or changed.
+def open(thing: Any, *, tree: bool | None = None) -> Network:
+    """Open a live network, a file or a folder to point at its neurons. Nothing is copied or changed.
+
+    In a file, a layer's kind is stated by the file, or inferred from names and shapes. For a folder with a config.json
+    `tree=True` takes the layers of the transformers class that it names, without its weights and without any code that
+    the folder brings; None does so where transformers is imported already, False never.
 
     Nothing runs but what computes an array (a parametrization, weight_norm, pruning), to know the shape that it gives.
     Raises OpenError for what is no network, or where such a computation fails; FileError for a bad file.
@@ -43,15 +51,36 @@ def open(thing: Any) -> Network:
     >>> net["0[2]"].weight.shape
     torch.Size([4])
     """
-    return Network(open_any(thing), thing)
+    return Network(open_any(thing, tree), thing, tree)
+
+
+def diff(a: Any, b: Any, atol: float = 0.0, address: str = "") -> Diff:
+    """Which neurons changed between two networks, ranked. Each is a `Network`, or whatever `open` takes.
+
+    They may be of different formats and element types. `address` narrows it down to some of a's layers or neurons;
+    numbers that differ by at most `atol` count as equal. Raises as `open` does, and KindError where the networks have
+    no layer in common.
+
+    >>> import torch
+    >>> base = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> tuned = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    >>> _ = tuned.load_state_dict(base.state_dict())
+    >>> open(tuned)["0[2]"].bias.add_(1.0).shape
+    torch.Size([])
+    >>> [(row.address, row.array) for row in diff(base, tuned).rows]
+    [('0[2]', 'bias')]
+    """
+    first, second = (thing if isinstance(thing, Network) else open(thing) for thing in (a, b))
+    return compared(first.model, second.model, atol, address)
 
 
 class Network(Shown):
     """A network: `net["conv1"]` is a layer, `net["conv1[3]"]` a neuron, `net["conv*[*]"]` many."""
 
-    def __init__(self, model: Model, thing: Any) -> None:
+    def __init__(self, model: Model, thing: Any, tree: bool | None = None) -> None:
         self.model = model
         self._thing = thing
+        self._tree = tree
         self._found: dict[str, tuple[Neurons, ...]] = {}
 
     @property
@@ -68,13 +97,13 @@ class Network(Shown):
         found = self._found.get(address)
         if found is None:
             parsed = self.model.addresses.parse(address)
+            if self.model.addresses.is_glob(parsed):
+                return Selections([Selection(self.model, neurons) for neurons in find(self.model, parsed)])
+            if not parsed.steps and not parsed.position:
+                return Layer(self, self.model.layers[parsed.layer])
             if head := head_of(self.model, parsed):
                 return Head(self.model, *head)
-            if not parsed.steps and not parsed.position and not self.model.addresses.is_glob(parsed):
-                return Layer(self, self.model.layers[parsed.layer])
-            if self.model.addresses.is_glob(parsed):
-                return Selections([Selection(self.model, neurons) for neurons in self._find(address)])
-            found = self._find(address)
+            found = self._remembered(address, parsed)
         return Neuron(self.model, found[0]) if found[0].single else Selection(self.model, found[0])
 
     def count(self, input: Any = None, dtype: str = "") -> Count:
@@ -100,6 +129,10 @@ class Network(Shown):
             targets.update((str(one), one.info if isinstance(one, Layer) else one.neurons) for one in several)
         return record(self.model, targets, x, keep)
 
+    def diff(self, other: Any, atol: float = 0.0, address: str = "") -> Diff:
+        """Which neurons changed from this network to another, ranked: see `patchclamp.diff`."""
+        return diff(self, other, atol, address)
+
     def edit(self) -> NetworkEdit:
         """Change weights and put them back bit for bit: `with net.edit() as edit: edit["conv1[3]"].zero()`."""
         return NetworkEdit(self.model, self._find)
@@ -110,7 +143,7 @@ class Network(Shown):
 
     def refresh(self) -> None:
         """Describe the network again, after its modules were changed."""
-        self.model = open_any(self._thing)
+        self.model = open_any(self._thing, self._tree)
         self._found.clear()
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
@@ -119,9 +152,15 @@ class Network(Shown):
             raise AddressError(f"an address is text, not {address!r}", 'edit["conv1[3]"]')
         found = self._found.get(address)
         if found is None:
-            found = find(self.model, self.model.addresses.parse(address))
-            if len(self._found) < REMEMBERED and not self.model.addresses.is_glob(self.model.addresses.parse(address)):
-                self._found[address] = found
+            parsed = self.model.addresses.parse(address)
+            glob = self.model.addresses.is_glob(parsed)
+            found = find(self.model, parsed) if glob else self._remembered(address, parsed)
+        return found
+
+    def _remembered(self, address: str, parsed: Address) -> tuple[Neurons, ...]:
+        found = find(self.model, parsed)
+        if len(self._found) < REMEMBERED:
+            self._found[address] = found
         return found
 
     def page(self) -> Any:
@@ -183,6 +222,18 @@ class Layer(Shown, Sequence[Neuron]):
         run(self.net.model, {self.name: capture}, x)
         return verify(self.net.model, neurons, capture.calls)
 
+    def slot(self, number: int, axis: str = "") -> LayerSlot:
+        """What all neurons read from one slot of the layer's input: of a dense layer a column of its weight.
+
+        `axis` names another axis than the input's, as in `axis="from"` for the state that a recurrent layer reads.
+        Raises AddressError out of range, KindError where no array reads an input.
+        """
+        return LayerSlot(slot_of(self.net.model, self.info, number, axis))
+
+    def export(self, path: str | PathLike[str], format: str = "", array: str = "") -> Exported:
+        """Write its arrays as .csv, .json, .npy (one, chosen by `array`), .c or .h; see `patchclamp.export`."""
+        return export(self.net.model, [self.info], path, format, array)
+
     def untie_bias(self, input: Sequence[int]) -> Any:
         """Give each position of a conv layer its own bias, a trainable map, for an input of that size.
 
@@ -211,6 +262,18 @@ class Layer(Shown, Sequence[Neuron]):
 
     def page(self) -> Any:
         return layer_card(self.net.model, self.info)
+
+
+class LayerSlot(Slot):
+    """A slot of a layer's input, which can also be exported."""
+
+    def __init__(self, slot: Slot) -> None:
+        super().__init__(slot.model, slot.layer, slot.number, slot.axis, slot.size)
+        self.parts, self.numbers = slot.parts, slot.numbers
+
+    def export(self, path: str | PathLike[str], format: str = "", array: str = "") -> Exported:
+        """Write its numbers as .csv, .json, .npy, .c or .h; see `patchclamp.export`."""
+        return export(self.model, [self], path, format, array)
 
 
 class NetworkEdit(Edit):

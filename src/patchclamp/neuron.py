@@ -5,15 +5,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 from .address import ALL, Item, Span
 from .capture import Capture, run
 from .card import neuron_card, neurons_card
 from .count import extents
-from .edit import regions
+from .edit import Region, regions
 from .errors import AddressError, KindError
 from .explain import explain_neuron
+from .export import Exported, export
 from .freeze import freeze
 from .frozen import replace
 from .heads import attended, heads_of, read_by_projection
@@ -51,21 +53,24 @@ class _Held(Shown):
         return self._only("bias")
 
     def _read(self, words: Sequence[str]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for region in regions(self.neurons, words):
-            if region.word in found:
-                hint = "take one neuron at a time: for n in selection"
-                raise KindError(f"the arrays of {self} lie in several blocks", hint)
-            found[region.word] = region.array.read(region.key)
+        return {region.word: region.array.read(region.key) for region in self._regions(words)}
+
+    def _regions(self, words: Sequence[str]) -> tuple[Region, ...]:
+        found = tuple(regions(self.neurons, words))
+        if len({region.word for region in found}) < len(found):
+            hint = "take one neuron at a time: for n in selection"
+            raise KindError(f"the arrays of {self} lie in several blocks", hint)
         return found
 
     def _only(self, word: str) -> Any:
-        words = self.neurons.population.words
-        found = self._read(meant(word, words))
-        if len(found) > 1:
-            names = ", ".join(found)
-            raise KindError(f"{self} has {len(found)} {word} arrays: {names}", f'use .arrays["{next(iter(found))}"]')
-        return next(iter(found.values()), None)
+        found = self.neurons.places.get(word)
+        if found is None:
+            found = self._regions(meant(word, self.neurons.population.words))
+            if len(found) > 1:
+                names = ", ".join(region.word for region in found)
+                raise KindError(f"{self} has {len(found)} {word} arrays: {names}", f'use .arrays["{found[0].word}"]')
+            self.neurons.places[word] = found
+        return found[0].array.storage.read(found[0].key) if found else None
 
     @property
     def fan_in(self) -> int:
@@ -90,6 +95,10 @@ class _Held(Shown):
         capture = Capture(self.model.runner, neurons.layer, neurons, whole_inputs=True)
         run(self.model, {neurons.layer.name: capture}, x)
         return verify(self.model, neurons, capture.calls)
+
+    def export(self, path: str | PathLike[str], format: str = "", array: str = "") -> Exported:
+        """Write its arrays as .csv, .json, .npy (one, chosen by `array`), .c or .h; see `patchclamp.export`."""
+        return export(self.model, [self.neurons], path, format, array)
 
     def freeze(self) -> Any:
         """Hold the weights and biases still while an optimizer trains the rest, until `.release()` of what is returned.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .address import Span
@@ -14,8 +15,8 @@ from .model import Model, Neurons, Placed, Population
 
 __all__ = ["Held", "address_text", "fan_in", "fan_ins", "held", "means", "meant"]
 
-_NO_WEIGHTS = ("running_mean", "running_var", "q_scale", "q_zero_point")
-"""What the words of arrays begin with that weigh nothing: statistics, the steps of quantised weights."""
+_NO_WEIGHTS = ("running_mean", "running_var", "moving_mean", "moving_variance", "beta", "q_scale", "q_zero_point")
+"""What the words of arrays begin with that weigh nothing: statistics, shifts, the steps of quantised weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,15 @@ def meant(plain: str, names: Sequence[str]) -> list[str]:
 
     An array that has another name, `gate_up_proj` or `lambda1`, is the weight of its neuron all the same.
     """
-    called = [name for name in names if means(plain, name)]
+    return list(_meant(plain, tuple(names)))
+
+
+@lru_cache(maxsize=1024)
+def _meant(plain: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    called = tuple(name for name in names if means(plain, name))
     if called or plain != "weight":
         return called
-    return [name for name in names if not means("bias", name) and not name.startswith(_NO_WEIGHTS)]
+    return tuple(name for name in names if not means("bias", name) and not name.startswith(_NO_WEIGHTS))
 
 
 def held(neurons: Neurons, number: int) -> tuple[Held, ...]:

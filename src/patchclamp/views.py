@@ -17,15 +17,22 @@ from .kinds.row import View
 from .layout import fit
 from .model import AxisSize, LayerInfo, Neurons, Placed, Population, stated_sizes
 
-__all__ = ["source", "with_views"]
+__all__ = ["source", "viewed", "with_views"]
 
 
 def with_views(layers: Mapping[str, LayerInfo], attribute: Callable[[str, str], Any]) -> dict[str, LayerInfo]:
-    """The same layers; those whose kind has views gain their populations. `attribute` reads a path of a layer.
+    """The same layers; those whose kind has views gain their populations. `attribute` reads a path of a layer."""
+    return {name: viewed(layer, layers, attribute) for name, layer in layers.items()}
+
+
+def viewed(
+    layer: LayerInfo, layers: Mapping[str, LayerInfo], attribute: Callable[[str, str], Any]
+) -> LayerInfo:
+    """The same layer with the populations of its kind's views, which are of the parts that it has among `layers`.
 
     Where a view does not fit what the part holds the layer has none, and says so as its `problem`.
     """
-    return {name: _viewed(layer, layers, attribute) if _views(layer) else layer for name, layer in layers.items()}
+    return _viewed(layer, layers, attribute) if _views(layer) else layer
 
 
 def source(layers: Mapping[str, LayerInfo], neurons: Neurons) -> Neurons:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-import zipfile
 from math import prod
 from pathlib import Path
 
@@ -27,8 +26,10 @@ from hypothesis import strategies as st
 import patchclamp.files.safetensors as module
 from patchclamp.arrays import DTYPES
 from patchclamp.errors import AddressError, EditError, FileError
+from patchclamp.files import _handle
 from patchclamp.files._ranges import blocks, gather, hyperslab, scatter
 from patchclamp.files._safetensors_header import WORDS
+from patchclamp.files.opening import open_stored
 from patchclamp.files.safetensors import SafetensorsFile, open_file, rewrite, sniff, write
 
 NUMPY = [name for name, kind in DTYPES.items() if kind.typestr and name != "complex128"]
@@ -48,7 +49,11 @@ def row(dtype: object = "F32", shape: object = (2,), offsets: object = (0, 8), *
 
 def error_of(path: Path) -> FileError:
     with pytest.raises(FileError) as caught:
-        open_file(path)
+        stored = open_stored(str(path))
+        try:
+            list(stored.arrays)
+        finally:
+            stored.close()
     return caught.value
 
 
@@ -203,7 +208,7 @@ def test_a_row_reads_its_own_bytes_and_a_column_never_the_file(tmp_path, monkeyp
     safetensors.numpy.save_file(arrays, tmp_path / "a.safetensors")
     taken: list[int] = []
     pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda fd, n, at: taken.append(len(part := pread(fd, n, at))) or part)
+    monkeypatch.setattr(_handle, "pread", lambda fd, n, at: taken.append(len(part := pread(fd, n, at))) or part)
     with open_file(tmp_path / "a.safetensors") as file:
         assert sum(taken) < 500  # the header alone
         for name, key, reads, count in [
@@ -311,14 +316,9 @@ HOSTILE = {
     "no array": (laid_out({}, EIGHT), "the last 8 bytes belong to no array"),
     "empty inside": (laid_out({"a": GOOD, "b": row(shape=[0], offsets=[4, 4])}, EIGHT), "its bytes overlap those"),
     "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "this is a Git LFS pointer"),
-    "HTML": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "this is a web page (HTML), not safetensors"),
-    "tiny HTML": (b"<p>", "this is a web page (HTML), not safetensors"),
-    "pickle": (pickle.dumps({"a": [1.0] * 9}, protocol=2), "this is a Python pickle"),
-    "new pickle": (pickle.dumps({"a": [1.0] * 9}, protocol=5), "this is a Python pickle"),
-    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(90), "this is an HDF5 file, not safetensors"),
-    "GGUF": (b"GGUF" + bytes(90), "this is a GGUF file, not safetensors"),
-    "gzip": (b"\x1f\x8b\x08" + bytes(90), "this is a gzip file, not safetensors"),
-    "zip": (b"PK\x03\x04" + bytes(90), "this is a zip file (torch.save and .keras write those), not safetensors"),
+    "HTML": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "this is a web page (HTML)"),
+    "tiny HTML": (b"<p>", "this is a web page (HTML)"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(90), "this is a gzip file"),
 }
 # The reference accepts these: a doubled name (the last one counts), a blank before, metadata it does not look into.
 STRICTER = {"array twice", "field twice", "blank before", "huge and unknown", "metadata twice"}
@@ -397,20 +397,10 @@ def test_what_the_reference_accepts_is_accepted(tmp_path):
 def test_sniff_takes_safetensors_and_leaves_other_formats(tmp_path):
     for raw in (laid_out({}), laid_out({"a": GOOD}, EIGHT), laid_out({"a": GOOD}, EIGHT, 5000)):
         assert sniff(raw[:64], len(raw))
-    for name in (
-        "empty",
-        "eight bytes",
-        "LFS",
-        "HTML",
-        "pickle",
-        "new pickle",
-        "HDF5",
-        "GGUF",
-        "gzip",
-        "zip",
-        "length 1",
-    ):
+    for name in ("empty", "eight bytes", "LFS", "HTML", "gzip", "length 1"):
         assert not sniff(HOSTILE[name][0][:64], len(HOSTILE[name][0]))
+    for start in (b"\x80\x02", b"\x89HDF\r\n\x1a\n", b"GGUF", b"PK\x03\x04"):
+        assert not sniff(start + bytes(60), 64)
 
 
 def test_a_header_whose_length_looks_like_another_format_is_read(tmp_path):
@@ -418,12 +408,6 @@ def test_a_header_whose_length_looks_like_another_format_is_read(tmp_path):
         length = int.from_bytes(start, "little")
         with open_file(saved(tmp_path, laid_out(b"{" + b" " * (length - 2) + b"}"))) as file:
             assert file.arrays == ()
-
-
-def test_a_real_torch_zip_is_named(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.safetensors", "w") as archive:
-        archive.writestr("archive/data.pkl", b"x")
-    assert "zip file" in error_of(tmp_path / "a.safetensors").reason
 
 
 # --- what stands at a path -----------------------------------------------------------------------------------------
@@ -452,9 +436,10 @@ def test_what_is_not_a_regular_file_is_refused_without_waiting(tmp_path):
     signal.alarm(20)
     try:
         for name, reason in rows.items():
-            error = error_of(tmp_path / name)
-            assert error.reason == reason
-            assert error.hint
+            with pytest.raises(FileError) as caught:
+                open_file(tmp_path / name)
+            assert caught.value.reason == reason
+            assert caught.value.hint
     finally:
         signal.alarm(0)
 
@@ -512,7 +497,7 @@ def test_a_closed_file_is_an_error_and_a_dropped_one_is_closed(tmp_path):
         file.arrays[0].read((slice(0, 0),))
     array = open_file(path).arrays[0]
     assert array.read().data == EIGHT  # an array keeps its file open
-    fd = array.storage.handle._fd
+    fd = array.storage.source._fd
     del array
     gc.collect()
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -886,12 +871,10 @@ def pieces(raw: bytes) -> list[bytes]:
 @pytest.mark.parametrize(
     ("name", "raw", "reason", "hint"),
     [
-        ("net.pt", b"PK\x03\x04" + bytes(90), "this is a zip file", "only .safetensors files are read"),
-        ("net.h5", b"\x89HDF\r\n\x1a\n" + bytes(90), "this is an HDF5 file", "only .safetensors files are read"),
-        ("net.gguf", b"GGUF" + bytes(90), "this is a GGUF file", "only .safetensors files are read"),
         ("mm.py", b"import torch\n\n\ndef make(): ...\n", "this is a Python file", "module:function"),
         ("mm.py", b"", "the file is empty", "module:function"),
-        ("notes.txt", b"all the layers of the network\n", "this is text", "only .safetensors files are read"),
+        ("notes.txt", b"all the layers of the network\n", "this is text", "give the file that holds the weights"),
+        ("net.bin", b"\x01\x02" * 50, "no format that is known", "read are safetensors"),
     ],
 )
 def test_a_file_of_another_format_says_what_to_do(tmp_path, name, raw, reason, hint):

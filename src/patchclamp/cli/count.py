@@ -10,7 +10,7 @@ from ..frozen import replace
 from ..model import Model
 from ..pages import count_page
 from .models import Opened, open_model
-from .options import shape
+from .options import add_tree, shape
 from .outcome import Exit
 from .output import Output
 
@@ -31,10 +31,11 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("address", metavar="ADDRESS", nargs="?", default="", help="a layer, or a glob over layers")
     parser.add_argument("--input", type=shape, metavar="SHAPE", help="the size of one input, as in 1,28,28")
     parser.add_argument("--dtype", default="", metavar="TYPE", help="its element type, as in int64")
+    add_tree(parser)
 
 
 def run(options: Namespace, out: Output) -> int:
-    opened = open_model(options.model)
+    opened = open_model(options.model, options.tree)
     found = _counted(opened, options)
     if out.format == "json":
         out.json(_plain(found))

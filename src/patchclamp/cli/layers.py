@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..card import network_card
 from .models import open_model
+from .options import add_tree
 from .outcome import Exit
 from .output import Output
 
@@ -21,10 +22,10 @@ shapes suggest it) or unknown (then its arrays are listed with their shapes, and
 
 
 def options(parser: ArgumentParser) -> None:
-    """Nothing beyond what every command has."""
+    add_tree(parser)
 
 
 def run(options: Namespace, out: Output) -> int:
-    opened = open_model(options.model)
+    opened = open_model(options.model, options.tree)
     out.page(network_card(opened.model), live=opened.live)
     return Exit.OK

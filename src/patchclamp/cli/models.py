@@ -18,6 +18,11 @@ from ..opening import open_any
 __all__ = ["Opened", "open_live", "open_model"]
 
 _LIVE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_ENDINGS = (
+    *(".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz", ".npy", ".keras", ".h5", ".hdf5", ".onnx", ".gguf"),
+    *(".msgpack", ".index", ".json", ".pb"),
+)
+"""Names that end so are those of files, also where none is there."""
 _CALLED = (FunctionType, MethodType, BuiltinFunctionType, partial, type)
 _NETWORK = "patchclamp.network"
 """Imported by the commands that run or edit a network: it needs NumPy, which reading a file does not."""
@@ -41,14 +46,20 @@ class Opened:
         return import_module(_NETWORK).Network(self.model, self.thing)
 
 
-def open_model(text: str) -> Opened:
-    """Open what MODEL names. Raises OpenError or FileError."""
+def open_model(text: str, tree: bool = False) -> Opened:
+    """Open what MODEL names; with `tree` by the classes that its config.json names. Raises OpenError or FileError."""
     if is_live(text):
         return open_live(text)
-    if not (os.path.exists(text) or os.sep in text or text.endswith(".safetensors")):
-        hint = "model.safetensors, or for a live network module:function, as in models:make"
+    if not _is_path(text):
+        hint = "model.safetensors, a folder or URL, or for a live network module:function, as in models:make"
         raise OpenError(f"{text!r} is no file, and no module:function", hint)
-    return Opened(open_any(text), text)
+    return Opened(open_any(text, tree), text)
+
+
+def _is_path(text: str) -> bool:
+    """Whether text means a file, a folder, a URL or the beginning of a TensorFlow checkpoint's files."""
+    named = os.sep in text or text.endswith(_ENDINGS)
+    return named or os.path.exists(text) or os.path.exists(f"{text}.index")
 
 
 def is_live(text: str) -> bool:

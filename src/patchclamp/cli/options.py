@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 from ..errors import nearest
 from .outcome import Usage
 
-__all__ = ["FORMATS", "parser_of", "shape"]
+__all__ = ["FORMATS", "add_tree", "parser_of", "shape"]
 
 FORMATS = ("human", "json", "csv", "tsv")
-MODEL = "a .safetensors file, or module:function for a live network"
+MODEL = "a file, a folder or a URL, or module:function for a live network"
 
 
 def parser_of(word: str, summary: str, command: Any) -> ArgumentParser:
@@ -29,6 +29,12 @@ def parser_of(word: str, summary: str, command: Any) -> ArgumentParser:
     parser.add_argument("--format", choices=FORMATS, default="human", help="how the data on stdout is written")
     parser.add_argument("--traceback", action="store_true", help="on failure show where")
     return parser
+
+
+def add_tree(parser: ArgumentParser) -> None:
+    """The option of the commands that read files."""
+    help = "take the kinds from the transformers classes that a folder's config.json names (imports torch)"
+    parser.add_argument("--tree", action="store_true", help=help)
 
 
 def shape(text: str) -> tuple[int, ...]:

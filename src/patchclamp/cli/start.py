@@ -23,6 +23,8 @@ COMMANDS = {
     "count": "count neurons (both conventions), fan-in and parameters",
     "verify": "recompute an output from weights and inputs, and compare",
     "edit": "change weights: zero, scale, set, add",
+    "diff": "say which neurons changed between two networks, ranked",
+    "export": "write a neuron, a layer or a slot as csv, json, npy or C",
 }
 """Each command is the module of that name in this folder, imported when it is called."""
 
@@ -36,7 +38,7 @@ Hold one neuron of a trained network: read it, count it, recompute it, edit it.
 
 commands:
 {"".join(f"  {name:<8} {summary}{chr(10)}" for name, summary in COMMANDS.items())}
-MODEL is a .safetensors file, or module:function, where the function returns a live network
+MODEL is a file, a folder or a URL, or module:function, where the function returns a live network
 (or a network and an example input). ADDRESS points at a layer, a neuron or several:
   conv1   conv1[3]   conv1:3   conv1[3]@4,5   lstm.forget[7]   fc1[:50]   "conv*[*]"
 
@@ -45,6 +47,7 @@ examples:
   patchclamp show model.safetensors "fc1[3]"
   patchclamp show model.safetensors fc1:3 --format csv > neuron.csv
   patchclamp verify models:make "conv1[3]" --random 1,28,28
+  patchclamp diff base.safetensors tuned.pt
   patchclamp COMMAND --help
 
 exit codes: 0 done, 1 failed, 2 usage, 3 the check says no, 130 interrupted

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import weakref
+from os import fstat, pread
+from time import monotonic
 from typing import Any
 
 from ..errors import FileError
@@ -12,6 +14,8 @@ from ..errors import FileError
 __all__ = ["FileHandle", "contained", "path_text"]
 
 _CHUNK = 1 << 30  # one pread takes at most 2 GiB on Linux
+_LOOK = 0.01
+"""How often, in seconds, it is looked whether the path still leads to the file that is open."""
 _AGAIN = "open the file again"
 _OUTSIDE = "files are read from the folder of the file that names them only; do not trust this one"
 _NOT_REGULAR = (
@@ -43,7 +47,7 @@ class FileHandle:
     Pickled, it opens the same path again, and refuses if another file is there by then.
     """
 
-    __slots__ = ("__weakref__", "_close", "_fd", "_identity", "_place", "path", "size")
+    __slots__ = ("__weakref__", "_close", "_fd", "_identity", "_look", "_mark", "_place", "path", "size")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path_text(path)
@@ -57,35 +61,61 @@ class FileHandle:
         except OSError as error:
             raise FileError(self.path, f"cannot be opened: {error.strerror}", hint="check its permissions") from error
         self._close = weakref.finalize(self, os.close, self._fd)
-        status = os.fstat(self._fd)
+        status = fstat(self._fd)
         _refuse_irregular(self.path, status)
         self._identity = _identity(status)
+        self._mark = status.st_ctime_ns, status.st_nlink
+        self._look = monotonic() + _LOOK
         self.size = status.st_size
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly the `length` bytes at `offset`. FileError when closed, or when the file has become shorter."""
-        if not self._close.alive:
-            raise FileError(self.path, "the file was closed", hint=_AGAIN)
-        parts: list[bytes] = []
-        missing = length
-        while missing:
+        try:
+            data = pread(self._fd, length, offset)
+        except OSError as error:
+            raise self._unreadable(error, offset, length) from error
+        return data if len(data) == length else self._longer(data, offset, length)
+
+    def _longer(self, data: bytes, offset: int, length: int) -> bytes:
+        """The rest of a read that the system cut short: it gives at most 2 GiB at once."""
+        parts, missing = [data], length - len(data)
+        while data and missing:
             try:
-                part = os.pread(self._fd, min(missing, _CHUNK), offset + length - missing)
+                data = pread(self._fd, min(missing, _CHUNK), offset + length - missing)
             except OSError as error:
-                place = f"bytes {offset} to {offset + length}"
-                raise FileError(self.path, f"cannot be read: {error.strerror}", place=place) from error
-            if not part:
-                self.refuse_changed()
-                raise FileError(self.path, "the file ends early", place=f"byte {offset + length - missing}")
-            parts.append(part)
-            missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+                raise self._unreadable(error, offset, length) from error
+            parts.append(data)
+            missing -= len(data)
+        if missing:
+            self.refuse_changed()
+            raise FileError(self.path, "the file ends early", place=f"byte {offset + length - missing}")
+        return b"".join(parts)
+
+    def _unreadable(self, error: OSError, offset: int, length: int) -> FileError:
+        if not self._close.alive:
+            return FileError(self.path, "the file was closed", hint=_AGAIN)
+        place = f"bytes {offset} to {offset + length}"
+        return FileError(self.path, f"cannot be read: {error.strerror}", place=place)
 
     def refuse_changed(self) -> None:
-        """FileError if the file was truncated, written, removed or replaced since it was opened."""
-        if not self._close.alive:
-            raise FileError(self.path, "the file was closed", hint=_AGAIN)
-        held = os.fstat(self._fd)
+        """FileError if the file was truncated, written, removed or replaced since it was opened.
+
+        Whatever is done to the file, its name included, shows in its size, its time of change or its number of names.
+        A link on the way to it that leads elsewhere does not: for that its path is followed again, every 10 ms at most.
+        """
+        try:
+            held = fstat(self._fd)
+        except OSError as error:
+            raise self._unreadable(error, 0, self.size) from error
+        if (
+            held.st_ctime_ns != self._mark[0]
+            or held.st_nlink != self._mark[1]
+            or held.st_size != self.size
+            or monotonic() > self._look
+        ):
+            self._refuse_other(held)
+
+    def _refuse_other(self, held: os.stat_result) -> None:
         if held.st_size != self.size:
             reason = f"the file had {self.size} bytes when it was opened and has {held.st_size} now"
             raise FileError(self.path, reason, hint=_AGAIN)
@@ -98,6 +128,8 @@ class FileHandle:
             raise FileError(self.path, reason, hint=_AGAIN) from error
         if there != self._identity:
             raise FileError(self.path, "the file was replaced by another since it was opened", hint=_AGAIN)
+        self._mark = held.st_ctime_ns, held.st_nlink
+        self._look = monotonic() + _LOOK
 
     def sibling(self, name: str) -> FileHandle:
         """Open a file that this one names: a relative path that stays in this file's folder. FileError if it does not.
@@ -109,6 +141,7 @@ class FileHandle:
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
+        self._fd = -1
         self._close()
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -210,8 +210,12 @@ def _copy(target: memoryview, to: Levels, source: memoryview, out_of: Levels, ru
     word = gcd(8, run, *(distance for _, distance in (*to, *out_of)))
     target, source = target.cast(_WORDS[word]), source.cast(_WORDS[word])
     dims = [(n, a // word, b // word) for (n, a), (_, b) in zip(to, out_of, strict=True)] + [(run // word, 1, 1)]
-    count, into, step = dims.pop(max(range(len(dims)), key=lambda i: dims[i][0] if dims[i][2] else 0))
+    count, into, step = dims.pop(max(range(len(dims)), key=lambda i: dims[i][0]))
     for at in product(*(range(n) for n, _, _ in dims)):
         t = sum(i * a for i, (_, a, _) in zip(at, dims, strict=True))
         s = sum(i * b for i, (_, _, b) in zip(at, dims, strict=True))
-        target[t : t + (count - 1) * into + 1 : into] = source[s : s + (count - 1) * step + 1 : step]
+        if step:
+            target[t : t + (count - 1) * into + 1 : into] = source[s : s + (count - 1) * step + 1 : step]
+        else:
+            again = memoryview(bytes(source[s : s + 1]) * count).cast(_WORDS[word])
+            target[t : t + (count - 1) * into + 1 : into] = again

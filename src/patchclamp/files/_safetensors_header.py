@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Iterable
+from functools import cache, cached_property
 from math import prod
 from typing import cast
 
@@ -12,7 +14,7 @@ from ..errors import FileError
 from ..frozen import dataclass
 from .source import Source
 
-__all__ = ["HEADER_MOST", "WORDS", "Entry", "encodable", "read_header", "shown"]
+__all__ = ["HEADER_MOST", "WORDS", "Entry", "Header", "encodable", "shown"]
 
 HEADER_MOST = 100_000_000
 """Longest header in bytes that the reference implementation reads."""
@@ -43,8 +45,12 @@ WORDS: dict[str, tuple[str, int]] = {
 }
 """The header's words for element types, our names and bits an element, in the order of the reference implementation."""
 
+_OTHERS = 64
+"""After so many names of other layers that begin like the one that is looked for, all are listed instead."""
+
 _DAMAGED = "the file is damaged or was not written as safetensors; download or save it again"
 _SHORT = "the file is cut short; download or copy it again"
+_NONE = object()
 _JSON_WORDS = {
     dict: "an object",
     list: "a list",
@@ -71,14 +77,100 @@ def shown(text: str, most: int = 120) -> str:
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
-def read_header(source: Source) -> tuple[dict[str, str], list[Entry]]:
-    """The metadata and the arrays of an open file, in the header's order. FileError for whatever is wrong."""
-    length = _length(source)
-    header = _parse(source.path, source.read(8, length))
-    metadata = _metadata(source.path, header.pop("__metadata__", None))
-    entries = [_entry(source.path, name, fields, 8 + length, source.size) for name, fields in header.items()]
-    _refuse_holes(source.path, entries, 8 + length, source.size)
-    return metadata, entries
+class Header:
+    """The header of an open file. FileError for whatever is wrong with it.
+
+    Writers give it one flat form (`_flat`). In that form the text itself shows that it is one object of arrays which lie
+    end to end and fill the file, and an array's entry can be found by searching for its name: no parser is run, and an
+    entry is checked when it is found. A header of any other form is parsed and checked as a whole at once, as is every
+    header when `entries` lists it; the checks of an entry are the same.
+    """
+
+    def __init__(self, source: Source) -> None:
+        length = _length(source)
+        self._path = source.path
+        self._base = 8 + length
+        self._size = source.size
+        self._raw = raw = source.read(8, length)
+        flat = _flat().fullmatch(raw) if raw.isascii() and b"\\" not in raw else None
+        self._flat = flat is not None and self._base + int(flat[3]) == self._size
+        if flat is not None and self._flat:
+            self._first = flat.end(1)
+            said = _parse(self._path, b"{" + raw[1 : self._first - 1] + b"}") if self._first > 1 else {}
+            self.metadata = _metadata(self._path, said.get("__metadata__"))
+        else:
+            self._parsed = _parse(self._path, raw)
+            self.metadata = _metadata(self._path, self._parsed.pop("__metadata__", None))
+            _ = self.entries
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every array, in the header's order. The whole header is checked."""
+        parsed = _parse(self._path, self._raw) if self._flat else self._parsed
+        entries = tuple(self._entry(name, fields) for name, fields in parsed.items() if name != "__metadata__")
+        _refuse_holes(self._path, entries, self._base, self._size)
+        return entries
+
+    def of(self, layer: str) -> tuple[Entry, ...]:
+        """The arrays whose names are that of a layer, a dot and a word, in the header's order."""
+        found = self._searched(layer) if self._flat and _searchable(layer) else None
+        return self._by_layer.get(layer, ()) if found is None else found
+
+    def beginning(self, text: str) -> int:
+        """How many arrays have names that begin so."""
+        if self._flat and _searchable(text):
+            return self._raw.count(f'"{text}'.encode(), self._first)
+        return sum(entry.name.startswith(text) for entry in self.entries)
+
+    @cached_property
+    def _by_layer(self) -> dict[str, tuple[Entry, ...]]:
+        groups: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            groups.setdefault(entry.name.rpartition(".")[0], []).append(entry)
+        return {layer: tuple(entries) for layer, entries in groups.items()}
+
+    def _searched(self, layer: str) -> tuple[Entry, ...] | None:
+        """What the text of the header gives a layer; None where too many names begin like it.
+
+        In the flat form no quote is escaped and a quote before a letter opens a text; only names of arrays hold dots
+        after the metadata. So each place of `"layer.` is the name of an array.
+        """
+        raw, start = self._raw, f'"{layer}.'.encode()
+        texts: list[bytes] = []
+        at, others = raw.find(start, self._first), 0
+        while at >= 0:
+            end = raw.index(b'"', at + 1)
+            if raw.find(b".", at + len(start), end) < 0:
+                texts.append(raw[at : raw.index(b"}", end) + 1])
+            else:
+                others += 1
+                if others > _OTHERS:
+                    return None
+            at = raw.find(start, end)
+        if not texts:
+            return ()
+        found = _parse(self._path, b"{%b}" % b",".join(texts))
+        return tuple([self._entry(name, fields) for name, fields in found.items()])
+
+    def _entry(self, name: str, fields: object) -> Entry:
+        return _entry(self._path, name, fields, self._base, self._size)
+
+
+def _searchable(name: str) -> bool:
+    """Whether a name in quotes can stand in a flat header as a name only: it is no punctuation between two quotes."""
+    return name[:1].isalnum() and name.isascii() and '"' not in name
+
+
+@cache
+def _flat() -> re.Pattern[bytes]:
+    """The form that writers give a header: free text first, then arrays with their fields in one order, end to end.
+
+    Each array's numbers end where those of the next one begin (the back reference); group 3 is where the last ones end.
+    No loop can go back, so it takes one pass. What it lets through in a number or a shape is checked with the entry.
+    """
+    array = rb'"[^"]*+":\{"dtype":"[A-Z0-9_]*+","shape":\[[0-9,]*+\],"data_offsets":\['
+    text = rb'"__metadata__":\{(?:"[^"]*+":"[^"]*+"(?:,(?=")|(?=\})))*+\},'
+    return re.compile(rb"(\{(?:%b)?)%b0,(?:([0-9]++)\]\},%b\2,)*+([0-9]{1,19})\]\}\} *+" % (text, array, array))
 
 
 def _length(source: Source) -> int:
@@ -106,17 +198,10 @@ def _parse(path: str, raw: bytes) -> dict[str, object]:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise FileError(path, "the header is not UTF-8", place=f"byte {8 + error.start}", hint=_DAMAGED) from error
-    doubled: list[str] = []
-
-    def collect(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            seen: set[str] = set()
-            doubled.extend(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        return found
-
     try:
-        header = json.loads(text, object_pairs_hook=collect, parse_constant=_no_constant)
+        header = _DECODER.decode(text)
+    except _Doubled as error:
+        raise _twice(path, error.args[0]) from None
     except RecursionError as error:
         raise FileError(path, "the header is nested too deeply", place="header", hint=_DAMAGED) from error
     except json.JSONDecodeError as error:
@@ -125,14 +210,30 @@ def _parse(path: str, raw: bytes) -> dict[str, object]:
     except ValueError as error:
         reason = "the header holds a number that is too long or not finite"
         raise FileError(path, reason, place="header", hint=_DAMAGED) from error
-    if doubled:
-        reason = f"the name {shown(doubled[0])!r} stands twice in the header"
-        raise FileError(path, reason, place="header", hint=_DAMAGED)
     return cast(dict[str, object], header)
+
+
+class _Doubled(Exception):
+    """A name that stands twice in one object."""
+
+
+def _collect(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        raise _Doubled(next(name for name, _ in pairs if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
+    return found
 
 
 def _no_constant(word: str) -> None:
     raise ValueError(word)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_collect, parse_constant=_no_constant)
+
+
+def _twice(path: str, name: str) -> FileError:
+    return FileError(path, f"the name {shown(name)!r} stands twice in the header", place="header", hint=_DAMAGED)
 
 
 def _metadata(path: str, found: object) -> dict[str, str]:
@@ -156,37 +257,43 @@ def _word(value: object) -> str:
 
 def _entry(path: str, name: str, fields: object, base: int, size: int) -> Entry:
     """One array, every field checked; `base` is where the numbers begin, `size` the file's."""
+    try:
+        if not encodable(name):
+            raise _Bad("the name is not valid Unicode")
+        if not isinstance(fields, dict):
+            raise _Bad(f"the entry is {_word(fields)}, not an object")
+        return _checked(name, fields, base, size)
+    except _Bad as bad:
+        raise FileError(path, bad.args[0], place="header", array=shown(name), hint=_DAMAGED) from None
 
-    def bad(reason: str) -> FileError:
-        return FileError(path, reason, place="header", array=shown(name), hint=_DAMAGED)
 
-    if not encodable(name):
-        raise bad("the name is not valid Unicode")
-    if not isinstance(fields, dict):
-        raise bad(f"the entry is {_word(fields)}, not an object")
-    missing = [word for word in ("dtype", "shape", "data_offsets") if word not in fields]
-    if missing:
-        raise bad(f"the entry has no {' and no '.join(missing)}")
-    word, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
+class _Bad(Exception):
+    """Why an entry cannot be used."""
+
+
+def _checked(name: str, fields: dict[str, object], base: int, size: int) -> Entry:
+    word, shape, offsets = fields.get("dtype", _NONE), fields.get("shape", _NONE), fields.get("data_offsets", _NONE)
+    if word is _NONE or shape is _NONE or offsets is _NONE:
+        missing = [word for word in ("dtype", "shape", "data_offsets") if word not in fields]
+        raise _Bad(f"the entry has no {' and no '.join(missing)}")
     if not isinstance(word, str):
-        raise bad(f"dtype is {_word(word)}, not text")
-    _refuse_uncountable(shape, "shape", bad)
-    _refuse_uncountable(offsets, "data_offsets", bad)
-    if len(offsets) != 2:
-        raise bad(f"data_offsets has {len(offsets)} numbers, not 2 (begin, end)")
-    begin, end = offsets
+        raise _Bad(f"dtype is {_word(word)}, not text")
+    extents, places = _counts(shape, "shape"), _counts(offsets, "data_offsets")
+    if len(places) != 2:
+        raise _Bad(f"data_offsets has {len(places)} numbers, not 2 (begin, end)")
+    begin, end = places
     if begin > end:
-        raise bad(f"data_offsets begin at {begin}, after their end {end}")
+        raise _Bad(f"data_offsets begin at {begin}, after their end {end}")
     if end > size - base:
-        raise bad(f"data_offsets end at {end}, the file has {size - base} bytes of numbers")
-    dtype, bits = WORDS.get(word, (_unnamed(word), 0))
-    _refuse_size(shape, word, bits, end - begin, bad)
-    return Entry(name, dtype, tuple(shape), base + begin, base + end)
+        raise _Bad(f"data_offsets end at {end}, the file has {size - base} bytes of numbers")
+    dtype, bits = WORDS.get(word) or (_unnamed(word), 0)
+    _refuse_size(extents, word, bits, end - begin)
+    return Entry(name, dtype, tuple(extents), base + begin, base + end)
 
 
 def encodable(text: str) -> bool:
     """Whether text can be stored as UTF-8: no lone surrogates."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _unnamed(word: str) -> str:
@@ -194,31 +301,32 @@ def _unnamed(word: str) -> str:
     return word if word.isascii() and word.isidentifier() and word not in DTYPES else ascii(shown(word))
 
 
-def _refuse_uncountable(numbers: object, field: str, bad: Callable[[str], FileError]) -> None:
+def _counts(numbers: object, field: str) -> list[int]:
     if not isinstance(numbers, list):
-        raise bad(f"{field} is {_word(numbers)}, not a list")
+        raise _Bad(f"{field} is {_word(numbers)}, not a list")
     for number in numbers:
         if type(number) is not int:
-            raise bad(f"{field} holds {shown(ascii(number))}, not an integer")
+            raise _Bad(f"{field} holds {shown(ascii(number))}, not an integer")
         if number < 0:
-            raise bad(f"{field} holds the negative number {shown(str(number))}")
+            raise _Bad(f"{field} holds the negative number {shown(str(number))}")
+    return numbers
 
 
-def _refuse_size(shape: list[int], word: str, bits: int, held: int, bad: Callable[[str], FileError]) -> None:
+def _refuse_size(shape: list[int], word: str, bits: int, held: int) -> None:
     """The bytes held must be those that the shape takes. Counted as if no axis were empty, no size may overflow."""
     elements = 1
     for extent in shape:
         elements *= extent or 1
         if elements * max(bits, 8) >= 1 << 66:
-            raise bad(f"the shape {shown(str(shape))} is too large: its size overflows 64 bits")
+            raise _Bad(f"the shape {shown(str(shape))} is too large: its size overflows 64 bits")
     needed = prod(shape) * bits
     if bits and needed % 8:
-        raise bad(f"the shape {shown(str(shape))} of {word} takes {needed} bits, not whole bytes")
+        raise _Bad(f"the shape {shown(str(shape))} of {word} takes {needed} bits, not whole bytes")
     if bits and needed != held * 8:
-        raise bad(f"the shape {shown(str(shape))} of {word} takes {needed // 8} bytes, data_offsets hold {held}")
+        raise _Bad(f"the shape {shown(str(shape))} of {word} takes {needed // 8} bytes, data_offsets hold {held}")
 
 
-def _refuse_holes(path: str, entries: list[Entry], base: int, size: int) -> None:
+def _refuse_holes(path: str, entries: Iterable[Entry], base: int, size: int) -> None:
     """The arrays must cover the bytes after the header exactly: no overlap, no hole, nothing left over."""
     at, before = base, ""
     for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):

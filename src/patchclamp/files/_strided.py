@@ -32,7 +32,7 @@ class Strided:
     FileError where the source is too short for it.
     """
 
-    __slots__ = ("dtype", "name", "note", "offset", "shape", "source", "strides", "swapped")
+    __slots__ = ("_row", "_whole", "dtype", "name", "note", "offset", "shape", "source", "strides", "swapped")
 
     def __init__(
         self,
@@ -51,7 +51,11 @@ class Strided:
         self.strides = strides
         self.swapped = False
         self.note = ""
-        last = offset + self._extent()
+        extent = self._extent()
+        plain = strides is None and extent > 0 and len(shape) > 0
+        self._row = extent // shape[0] if plain else 0
+        self._whole = (slice(None),) * (len(shape) - 1) if plain else None
+        last = offset + extent
         if offset < 0 or last > source.size:
             reason = f"its numbers end at byte {last}, the file has {source.size}"
             raise FileError(source.path, reason, array=name, hint="the file is damaged or cut short; download it again")
@@ -67,12 +71,20 @@ class Strided:
 
     def read(self, key: Key = ()) -> Values:
         """The numbers at `key`. AddressError for a key that does not fit, FileError if the file changed since."""
-        where = self.locate(key)
-        data = self._gathered(where) if where.levels else self.source.read(where.offset, where.run)
-        self.source.refuse_changed()
+        source, shape = self.source, self.shape[1:]
+        if key and key[1:] == self._whole and type(key[0]) is int and 0 <= key[0] < self.shape[0]:
+            data = source.read(self.offset + key[0] * self._row, self._row)
+        else:
+            where = self.locate(key)
+            shape = where.shape
+            if where.levels:
+                data = self._gathered(where)
+            else:
+                data = source.read(where.offset, where.run) if where.run else b""
+        source.refuse_changed()
         if self.swapped:
             data = _swapped(data, self.dtype)
-        return Values(self.dtype, where.shape, data)
+        return Values(self.dtype, shape, data)
 
     def locate(self, key: Key) -> Hyperslab:
         """Where in the source the bytes of `key` lie. FileError for an element type that cannot be read."""

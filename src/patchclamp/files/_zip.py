@@ -9,10 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from ..errors import FileError
-from ..frozen import dataclass
 from .source import Source, Window
 
 __all__ = ["Archive", "Member", "open_archive"]
@@ -20,19 +19,25 @@ __all__ = ["Archive", "Member", "open_archive"]
 _END, _END64, _LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _CENTRAL, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
-DIRECTORY_MOST = 64 << 20
+DIRECTORY_MOST = 16 << 20
 """Longest central directory that is read, in bytes."""
+ENTRIES_MOST = 100_000
+"""Most members that are read."""
 RATIO_MOST = 1100
 """Deflate makes nothing smaller than by 1032 (zlib's technical notes); more is a lie."""
 WHOLE_MOST = 256 << 20
 """Longest member that is read as a whole."""
+INFLATED_MOST = 16 << 20
+"""A deflated member may grow by this many bytes in one read, beyond twice the archive's size."""
 _CHUNK = 64 << 10
 _BAD = "the archive is damaged or was made to deceive; download or save it again"
 _WIDE, _WIDE16 = 0xFFFFFFFF, 0xFFFF
+_ENTRY = struct.Struct("<I4x2H4x3I3H8xI").unpack_from
+"""Mark, flags, method, checksum, sizes in and out, lengths of name, extra field and comment, place of the header."""
+_MARK = int.from_bytes(_CENTRAL, "little")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One entry of the central directory: `begin` is its local header, `packed` and `size` its bytes in and out."""
 
     name: str
@@ -59,6 +64,10 @@ class Archive:
         member = self.members[name]
         window = Window(self.source, self._data(member), member.packed, name)
         return window if member.method == STORED else Inflated(window, member)
+
+    def later(self, member: Member) -> Source:
+        """The same, looked for when it is first read: opening a file of many members costs its directory."""
+        return Deferred(self, member)
 
     def read(self, name: str, most: int = WHOLE_MOST) -> bytes:
         """All bytes of a member, checked by its CRC. FileError if it has more than `most`."""
@@ -93,13 +102,45 @@ class Archive:
         return begin
 
 
+class Deferred:
+    """A member whose local header is read and checked when its bytes are first asked for."""
+
+    __slots__ = ("_archive", "_found", "_member", "size")
+
+    def __init__(self, archive: Archive, member: Member) -> None:
+        self._archive = archive
+        self._member = member
+        self._found: Source | None = None
+        self.size = member.size
+
+    @property
+    def path(self) -> str:
+        return f"{self._archive.source.path}/{self._member.name}"
+
+    def read(self, offset: int, length: int) -> bytes:
+        found = self._found
+        if found is None:
+            found = self._found = self._archive.open(self._member.name)
+        return found.read(offset, length)
+
+    def refuse_changed(self) -> None:
+        self._archive.source.refuse_changed()
+
+    def sibling(self, name: str) -> Source:
+        return self._archive.open(self._member.name).sibling(name)
+
+    def close(self) -> None:
+        self._archive.source.close()
+
+
 class Inflated:
     """The bytes of a deflated member. Each read inflates it from its start, or from where the last read ended."""
 
-    __slots__ = ("_at", "_engine", "_fed", "_member", "_packed", "path", "size")
+    __slots__ = ("_at", "_engine", "_fed", "_member", "_most", "_packed", "path", "size")
 
     def __init__(self, packed: Window, member: Member) -> None:
         self.path = packed.path
+        self._most = packed.place[0].size
         self.size = member.size
         self._packed = packed
         self._member = member
@@ -113,15 +154,17 @@ class Inflated:
         if offset < 0 or length < 0 or offset + length > self.size:
             reason = f"{length} bytes were looked for at byte {offset} of {self.size}"
             raise FileError(self.path, reason, hint=_BAD)
+        if length > INFLATED_MOST + 2 * self._most:
+            reason = f"{length:,} bytes of it were to be inflated at once, out of an archive of {self._most:,}"
+            raise FileError(self.path, reason, hint="read a part of it")
         if offset < self._at:
             self._rewind()
         while self._at < offset:
             self._next(min(_CHUNK, offset - self._at))
-        parts = []
-        end = offset + length
-        while self._at < end:
-            parts.append(self._next(min(1 << 20, end - self._at)))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts = bytearray()
+        while len(parts) < length:
+            parts += self._next(min(1 << 20, length - len(parts)))
+        return bytes(parts)
 
     def _next(self, most: int) -> bytes:
         """From 1 to `most` bytes more."""
@@ -156,6 +199,8 @@ def open_archive(source: Source) -> Archive:
     count, size, begin = _end(source)
     if size > DIRECTORY_MOST:
         _refuse(source, f"its directory has {size:,} bytes, at most {DIRECTORY_MOST:,} are read")
+    if count > ENTRIES_MOST:
+        _refuse(source, f"it has {count:,} members, at most {ENTRIES_MOST:,} are read")
     if begin + size > source.size or count * 46 > size:
         _refuse(source, f"its directory of {count} entries and {size} bytes does not lie in the file")
     data = source.read(begin, size)
@@ -205,36 +250,43 @@ def _end64(source: Source, place: int, short: tuple[int, int, int]) -> tuple[int
 
 
 def _entry(source: Source, data: bytes, at: int) -> tuple[Member, int]:
-    if data[at : at + 4] != _CENTRAL or at + 46 > len(data):
+    if at + 46 > len(data):
         _refuse(source, f"entry at byte {at} of its directory cannot be read")
-    flags, method = struct.unpack_from("<HH", data, at + 8)
-    crc, packed, size, named, extra, comment = struct.unpack_from("<IIIHHH", data, at + 16)
-    begin = int.from_bytes(data[at + 42 : at + 46], "little")
-    end = at + 46 + named + extra + comment
+    mark, flags, method, crc, packed, size, named, extra, comment, begin = _ENTRY(data, at)
+    if mark != _MARK:
+        _refuse(source, f"entry at byte {at} of its directory cannot be read")
+    rest = at + 46 + named
+    end = rest + extra + comment
     if end > len(data):
         _refuse(source, f"entry at byte {at} of its directory is longer than the directory")
-    raw = data[at + 46 : at + 46 + named]
+    raw = data[at + 46 : rest]
     name = _name(source, raw, flags)
-    wide = _wide(data[at + 46 + named : at + 46 + named + extra])
-    numbers = []
-    for number in (size, packed, begin):
+    if size == _WIDE or packed == _WIDE or begin == _WIDE:
+        size, packed, begin = _widened(source, name, (size, packed, begin), data[rest : rest + extra])
+    if flags & 0x41:
+        _refuse(source, "the member is encrypted", name, "decrypt the archive first")
+    if method == STORED:
+        if size != packed:
+            reason = f"the member is stored as it is, but has {packed} bytes in the archive and {size} out of it"
+            _refuse(source, reason, name)
+    elif method != DEFLATED:
+        _refuse(source, f"the member is packed by method {method}; stored and deflated ones are read", name)
+    elif size > packed * RATIO_MOST + 64:
+        _refuse(source, f"the member's {packed} bytes are said to become {size:,}, which deflate cannot do", name)
+    return Member(name, method, crc, packed, size, begin, raw), end
+
+
+def _widened(source: Source, name: str, numbers: tuple[int, ...], extra: bytes) -> list[int]:
+    """The numbers of an entry that stand in its extra field, as they do not fit in 32 bits."""
+    wide = _wide(extra)
+    found = []
+    for number in numbers:
         if number == _WIDE:
             if len(wide) < 8:
                 _refuse(source, "its 64-bit sizes are not there", name)
             number, wide = int.from_bytes(wide[:8], "little"), wide[8:]
-        numbers.append(number)
-    size, packed, begin = numbers
-    if flags & 0x41:
-        _refuse(source, "the member is encrypted", name, "decrypt the archive first")
-    if method not in (STORED, DEFLATED):
-        _refuse(source, f"the member is packed by method {method}; stored and deflated ones are read", name)
-    if method == STORED and size != packed:
-        _refuse(
-            source, f"the member is stored as it is, but has {packed} bytes in the archive and {size} out of it", name
-        )
-    if size > packed * RATIO_MOST + 64:
-        _refuse(source, f"the member's {packed} bytes are said to become {size:,}, which deflate cannot do", name)
-    return Member(name, method, crc, packed, size, begin, raw), end
+        found.append(number)
+    return found
 
 
 def _name(source: Source, raw: bytes, flags: int) -> str:
@@ -242,9 +294,12 @@ def _name(source: Source, raw: bytes, flags: int) -> str:
         name = raw.decode("utf-8" if flags & 0x800 or raw.isascii() else "cp437")
     except UnicodeDecodeError:
         _refuse(source, f"a member's name is not text: {raw[:40]!r}")
-    parts = name.split("/")
-    if not name or "\0" in name or "\\" in name or name.startswith("/") or ".." in parts or ":" in parts[0]:
+    if not name or "\0" in name or "\\" in name or name[0] == "/":
         _refuse(source, "the member's name leads out of the archive", name)
+    if ".." in name or ":" in name:
+        parts = name.split("/")
+        if ".." in parts or ":" in parts[0]:
+            _refuse(source, "the member's name leads out of the archive", name)
     return name
 
 

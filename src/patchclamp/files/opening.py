@@ -7,6 +7,7 @@ opened. What a file is, its first bytes say, not its name.
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -29,7 +30,9 @@ FORMATS = {
     "npy": (b"\x93NUMPY",),
     "zipped": (b"PK\x03\x04", b"PK\x05\x06"),
     "pytorch": tuple(bytes((0x80, protocol)) for protocol in range(1, 6)),
+    "tensorflow": (b"\0\0", b"\x08\x01\x12"),
     "onnx": (b"\x08",),
+    "sharded": (b"{",),
     "msgpack": (*(bytes((code,)) for code in range(0x81, 0x90)), b"\xde", b"\xdf"),
 }
 """Module -> what its files begin with. Where two begin alike, the first whose `sniff` agrees is it."""
@@ -70,7 +73,7 @@ def open_stored(path: str) -> Stored:
     if found and scheme in SCHEMES:
         stored: Stored = _format("remote").open_url(path)
         return stored
-    if os.path.isdir(path) or not os.path.exists(path):
+    if not os.path.isfile(path) and (os.path.isdir(path) or not os.path.exists(path)):
         beside: Stored | None = _format("folder").open_folder(path)
         if beside is not None:
             return beside
@@ -85,21 +88,27 @@ def open_source(source: Source) -> Stored:
             raise FileError(source.path, "the file is empty", hint=hint)
         head = source.read(0, min(source.size, HEAD))
         for name, starts in FORMATS.items():
-            if head.startswith(starts) and _format(name).sniff(head, source.size):
-                stored: Stored = _format(name).open_source(source)
+            if head.startswith(starts) and (module := _format(name)).sniff(head, source.size):
+                stored: Stored = module.open_source(source)
                 return stored
-        raise _unread(source.path, head)
+        if error := _unread(source.path, head):
+            raise error
+        if source.path.endswith(".safetensors"):  # its reader says what is wrong with it
+            return _format("safetensors").open_source(source)  # type: ignore[no-any-return]
+        hint = "read are safetensors, PyTorch, TorchScript, NumPy, Keras, HDF5, TensorFlow, ONNX, GGUF and Flax files"
+        raise FileError(source.path, f"this is no format that is known; {_DAMAGED}", place="byte 0", hint=hint)
     except BaseException:
         source.close()
         raise
 
 
+@cache
 def _format(name: str) -> Any:
     return import_module(f"{__package__}.{name}")
 
 
-def _unread(path: str, head: bytes) -> FileError:
-    """Why a file is of no format that is read: what it is, as far as its first bytes tell."""
+def _unread(path: str, head: bytes) -> FileError | None:
+    """What a file is that is of no format that is read, as far as its first bytes tell."""
     for start, reason, hint in _NOT_READ:
         if head.startswith(start):
             return FileError(path, reason, place="byte 0", hint=hint)
@@ -110,5 +119,4 @@ def _unread(path: str, head: bytes) -> FileError:
         return FileError(path, "this is a Python file, no network", place="byte 0", hint=_LIVE)
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
         return FileError(path, "this is text, no network", place="byte 0", hint=_GIVE)
-    hint = "read are safetensors, PyTorch, TorchScript, NumPy, Keras, HDF5, TensorFlow, ONNX, GGUF and Flax files"
-    return FileError(path, f"this is no format that is known; {_DAMAGED}", place="byte 0", hint=hint)
+    return None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import FileIO
 from itertools import pairwise
 from math import prod
 from types import TracebackType
-from typing import cast
+from typing import cast, overload
 
 from ..arrays import DTYPES, Array
 from ..axes import Key
@@ -22,10 +22,10 @@ from ..frozen import dataclass, field
 from ._atomic import put, replacing
 from ._handle import FileHandle
 from ._ranges import Hyperslab, blocks, scatter
-from ._safetensors_header import HEADER_MOST, WORDS, encodable, read_header, shown
+from ._safetensors_header import HEADER_MOST, WORDS, Entry, Header, encodable, shown
 from ._strided import BLOCK, GAP, Strided
 from .source import Source
-from .stored import Stored
+from .stored import Arrays, Stored
 
 __all__ = ["SafetensorsFile", "Tensor", "open_file", "open_source", "rewrite", "sniff", "write"]
 
@@ -88,18 +88,50 @@ def open_file(path: str | os.PathLike[str]) -> SafetensorsFile:
 
 
 def open_source(source: Source) -> Stored:
-    """The same as what every format gives."""
-    file = _read(source)
-    return Stored(file.path, "safetensors", file.arrays, metadata=file.metadata, sources=(source,))
+    """The same as what every format gives. What the header says of an array is checked when its layer is looked for."""
+    header = Header(source)
+    return Stored(source.path, "safetensors", _Arrays(source, header), metadata=header.metadata, sources=(source,))
 
 
 def _read(source: Source) -> SafetensorsFile:
-    metadata, entries = read_header(source)
-    arrays = []
-    for entry in entries:
-        place = Strided(source, shown(entry.name), entry.dtype, entry.shape, entry.begin)
-        arrays.append(Array(entry.name, entry.name, entry.shape, entry.dtype, place))
-    return SafetensorsFile(source.path, metadata, tuple(arrays), source)
+    header = Header(source)
+    return SafetensorsFile(source.path, header.metadata, tuple(_Arrays(source, header)), source)
+
+
+class _Arrays(Arrays):
+    """The arrays of a file, in the header's order."""
+
+    def __init__(self, source: Source, header: Header) -> None:
+        self._source = source
+        self._header = header
+        self._made: dict[str, Array] = {}
+
+    def of(self, layer: str) -> list[Array]:
+        return [self._array(entry) for entry in self._header.of(layer)]
+
+    def beginning(self, text: str) -> int:
+        return self._header.beginning(text)
+
+    def __len__(self) -> int:
+        return len(self._header.entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Array]: ...
+
+    def __getitem__(self, index: int | slice) -> Array | Sequence[Array]:
+        found = self._header.entries[index]
+        return self._array(found) if isinstance(found, Entry) else [self._array(entry) for entry in found]
+
+    def _array(self, entry: Entry) -> Array:
+        """The array of an entry: the same one each time."""
+        made = self._made.get(entry.name)
+        if made is None:
+            place = Strided(self._source, shown(entry.name), entry.dtype, entry.shape, entry.begin)
+            made = self._made[entry.name] = Array(entry.name, entry.name, entry.shape, entry.dtype, place)
+        return made
 
 
 def write(path: str | os.PathLike[str], tensors: Iterable[Tensor], metadata: Mapping[str, str] | None = None) -> None:

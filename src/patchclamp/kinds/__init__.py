@@ -12,7 +12,23 @@ from typing import Any
 from ..axes import Line
 from ..errors import AxisError, KindError, nearest
 from ..frozen import replace
-from . import activation, attention, conv, embedding, experts, holder, library, linear, mlp, norm, quantised, recurrent
+from . import (
+    activation,
+    attention,
+    conv,
+    embedding,
+    experts,
+    flax,
+    holder,
+    keras,
+    library,
+    linear,
+    mlp,
+    norm,
+    onnx,
+    quantised,
+    recurrent,
+)
 from .named import PACKAGE, Table, indexed
 from .row import Kind, Part, Place
 
@@ -51,6 +67,12 @@ def _index() -> Mapping[str, Kind]:
 
 @cache
 def _named(name: str) -> Kind | None:
+    if name.startswith(keras.PREFIXES):
+        return keras.row(name)
+    if name.startswith(flax.PREFIX):
+        return flax.row(name)
+    if name.startswith(onnx.PREFIX):
+        return onnx.row(name)
     template = _index().get(name) if name.startswith((PACKAGE, *quantised.PREFIXES)) else None
     return None if template is None else replace(template, name=name)
 

@@ -1,4 +1,4 @@
-"""All the numbers of layers and neurons, as JSON and as lines of cells, written as they are read."""
+"""All the numbers of layers, neurons and slots, as JSON and as lines of cells, written as they are read."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
-from ..address import Address
-from ..arrays import Array
-from ..frozen import dataclass, replace
-from ..layout import Layout
-from ..model import LayerInfo, Model, Neurons
-from ..parts.cells import special
-from ..parts.data import dumps, line
-from ..read import address_text, fan_in, held
+from .address import Address
+from .arrays import Array
+from .frozen import dataclass, replace
+from .layout import Layout
+from .model import LayerInfo, Model, Neurons
+from .parts.cells import special
+from .parts.data import dumps, line
+from .read import address_text, fan_in, held
+from .slot import Slot
 
-__all__ = ["csv_text", "json_text"]
+__all__ = ["Listed", "Target", "csv_text", "json_text", "listed"]
 
-Target = LayerInfo | Neurons
+Target = LayerInfo | Neurons | Slot
 
 
 @dataclass(frozen=True)
-class _Numbers:
-    """The numbers of one array, or of a neuron's part of it."""
+class Listed:
+    """The numbers of one array, or of the part of it that a neuron or a slot has."""
 
     address: str
     name: str
@@ -43,16 +44,21 @@ class _Numbers:
             yield self.array.read((*self.key[:place], index, *self.key[place + 1 :])).tolist()
 
 
-def json_text(model: Model, targets: Sequence[Target]) -> Iterator[str]:
-    """One object for one target, a list for several (a glob)."""
+def json_text(model: Model, targets: Sequence[Target], array: str = "") -> Iterator[str]:
+    """One object for one target, a list for several (a glob). `array` is the only one wanted."""
     yield "[" if len(targets) != 1 else ""
     for place, target in enumerate(targets):
         yield ",\n" if place else ""
-        yield from _layer_json(model, target) if isinstance(target, LayerInfo) else _neurons_json(model, target)
+        if isinstance(target, Slot):
+            yield from _slot_json(target, array)
+        elif isinstance(target, LayerInfo):
+            yield from _layer_json(model, target, array)
+        else:
+            yield from _neurons_json(model, target, array)
     yield "]\n" if len(targets) != 1 else "\n"
 
 
-def _layer_json(model: Model, layer: LayerInfo) -> Iterator[str]:
+def _layer_json(model: Model, layer: LayerInfo, array: str) -> Iterator[str]:
     cells = layer.main
     stated = {
         "address": model.addresses.text(Address(layer.name)),
@@ -60,19 +66,27 @@ def _layer_json(model: Model, layer: LayerInfo) -> Iterator[str]:
         "neurons": len(cells) if cells is not None else None,
         "fan_in": fan_in(cells, 0, {}) if cells is not None and len(cells) else None,
     }
-    yield from _object(stated, list(_layer_numbers(model, layer)))
+    yield from _object(stated, _only(_layer_numbers(model, layer), array))
 
 
-def _neurons_json(model: Model, neurons: Neurons) -> Iterator[str]:
+def _slot_json(slot: Slot, array: str) -> Iterator[str]:
+    numbers = slot.numbers
+    read_by = {} if numbers is None else {"neurons": [numbers.start, numbers.stop]}
+    stated = {"address": slot.address, **_kind(slot.layer), "slot": slot.number, "axis": slot.axis, **read_by}
+    yield from _object(stated, _only(_slot_numbers(slot), array))
+
+
+def _neurons_json(model: Model, neurons: Neurons, array: str) -> Iterator[str]:
     if neurons.single:
         stated = {"address": address_text(model, neurons), **_kind(neurons.layer), **_number(neurons)}
-        yield from _object(stated, list(_neuron_numbers(model, neurons)))
+        yield from _object(stated, _only(_neuron_numbers(model, neurons), array))
         return
     stated = {"address": address_text(model, neurons), **_kind(neurons.layer)}
     yield f'{dumps(stated)[:-1]}, "neurons": ['
     for place, one in enumerate(_each(neurons)):
         yield ",\n  " if place else "\n  "
-        yield from _object({"address": address_text(model, one), **_number(one)}, list(_neuron_numbers(model, one)))
+        stated = {"address": address_text(model, one), **_number(one)}
+        yield from _object(stated, _only(_neuron_numbers(model, one), array))
     yield "]}"
 
 
@@ -90,7 +104,11 @@ def _each(neurons: Neurons) -> Iterator[Neurons]:
     return (replace(neurons, numbers=(number,), single=True) for number in neurons.numbers)
 
 
-def _object(stated: dict[str, Any], arrays: Iterable[_Numbers]) -> Iterator[str]:
+def _only(arrays: Iterable[Listed], name: str) -> list[Listed]:
+    return [one for one in arrays if name in ("", one.name)]
+
+
+def _object(stated: dict[str, Any], arrays: Iterable[Listed]) -> Iterator[str]:
     yield f'{dumps(stated)[:-1]}, "arrays": {{'
     for place, numbers in enumerate(arrays):
         described = {"shape": list(numbers.shape), "axes": list(numbers.axes), "dtype": numbers.array.dtype}
@@ -108,16 +126,26 @@ def _object(stated: dict[str, Any], arrays: Iterable[_Numbers]) -> Iterator[str]
     yield "}}"
 
 
-def csv_text(model: Model, targets: Sequence[Target], delimiter: str) -> Iterator[str]:
-    """One line a number: address, array, its indices, value."""
+def csv_text(
+    model: Model, targets: Sequence[Target], delimiter: str = ",", array: str = "", *, guard: bool = False
+) -> Iterator[str]:
+    """One line a number: address, array, its indices, value.
+
+    `array` is the only one wanted. `guard` puts an apostrophe before names that a spreadsheet would take for a formula.
+    """
     names = _index_names(model, targets)
     yield line(["address", "array", *names, "value"], delimiter)
     for target in targets:
-        for numbers in _numbers(model, target):
-            yield from _lines(numbers, len(names), delimiter)
+        for numbers in listed(model, target):
+            if array in ("", numbers.name):
+                yield from _lines(numbers, len(names), delimiter, guard)
 
 
-def _numbers(model: Model, target: Target) -> Iterator[_Numbers]:
+def listed(model: Model, target: Target) -> Iterator[Listed]:
+    """What is to be written of a target, array by array; of several neurons one after the other."""
+    if isinstance(target, Slot):
+        yield from _slot_numbers(target)
+        return
     if isinstance(target, LayerInfo):
         yield from _layer_numbers(model, target)
         return
@@ -125,13 +153,20 @@ def _numbers(model: Model, target: Target) -> Iterator[_Numbers]:
         yield from _neuron_numbers(model, one)
 
 
-def _layer_numbers(model: Model, layer: LayerInfo) -> Iterator[_Numbers]:
+def _slot_numbers(slot: Slot) -> Iterator[Listed]:
+    for name, part in slot.parts.items():
+        for place, key in enumerate(part.keys):
+            word = f"{name}#{place}" if len(part.keys) > 1 else name
+            yield Listed(slot.address, word, part.array, key, part.shape, part.axes)
+
+
+def _layer_numbers(model: Model, layer: LayerInfo) -> Iterator[Listed]:
     address = model.addresses.text(Address(layer.name))
     layouts = {p.array.name: p.layout for cells in layer.populations.values() for p in cells.placed}
     for array in layer.arrays:
         layout = layouts.get(array.name)
         axes = layout.remaining(_alone(layout)) if layout is not None else ()
-        yield _Numbers(address, array.name, array, (), array.shape, axes)
+        yield Listed(address, array.name, array, (), array.shape, axes)
 
 
 def _alone(layout: Layout) -> dict[str, int]:
@@ -140,18 +175,18 @@ def _alone(layout: Layout) -> dict[str, int]:
     return {name: 0 for names in packed for name in names[:-1] if layout.sizes[name] == 1}
 
 
-def _neuron_numbers(model: Model, neurons: Neurons) -> Iterator[_Numbers]:
+def _neuron_numbers(model: Model, neurons: Neurons) -> Iterator[Listed]:
     address = address_text(model, neurons)
     for part in held(neurons, neurons.numbers[0]):
-        yield _Numbers(address, part.word, part.placed.array, part.key, part.shape, part.axes)
+        yield Listed(address, part.word, part.placed.array, part.key, part.shape, part.axes)
 
 
 def _index_names(model: Model, targets: Sequence[Target]) -> list[str]:
     """A column for each index: named by its axis where all arrays agree, else axis0, axis1, ..."""
     found: list[set[str]] = []
     for target in targets:
-        first = target if isinstance(target, LayerInfo) else next(_each(target), None)
-        for numbers in _numbers(model, first) if first is not None else ():
+        first = next(_each(target), None) if isinstance(target, Neurons) else target
+        for numbers in listed(model, first) if first is not None else ():
             found += [set() for _ in range(len(numbers.shape) - len(found))]
             for place in range(len(numbers.shape)):
                 found[place].add(numbers.axes[place] if place < len(numbers.axes) else "")
@@ -163,9 +198,10 @@ def _index_names(model: Model, targets: Sequence[Target]) -> list[str]:
     return [f"axis{place}" if name in taken else name for place, name in enumerate(names)]
 
 
-def _lines(numbers: _Numbers, width: int, delimiter: str) -> Iterator[str]:
+def _lines(numbers: Listed, width: int, delimiter: str, guard: bool = False) -> Iterator[str]:
     """Only the address and the array's name may need quotes, so the rest is put together by hand."""
-    prefix = line([numbers.address, numbers.name], delimiter)[:-1]
+    words = [numbers.address, numbers.name]
+    prefix = line([_guarded(word) for word in words] if guard else words, delimiter)[:-1]
     missing = delimiter * (width - len(numbers.shape))
     inner = numbers.shape if len(numbers.shape) < 2 else numbers.shape[1:]
     for row, block in enumerate(numbers.blocks()):
@@ -173,6 +209,11 @@ def _lines(numbers: _Numbers, width: int, delimiter: str) -> Iterator[str]:
         for index, value in zip(product(*map(range, inner)), _flat(block), strict=True):
             places = "".join(f"{delimiter}{place}" for place in index)
             yield f"{prefix}{outer}{places}{missing}{delimiter}{_exact(value)}\n"
+
+
+def _guarded(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _flat(values: Any) -> Iterator[Any]:

@@ -1,0 +1,13 @@
+"""A file cut in the list of tensors."""
+
+from pathlib import Path
+
+from ._gguf import LLAMA, tensor, whole
+
+VERDICT = "refused"
+
+
+def make(folder: Path) -> Path:
+    path = folder / "model.gguf"
+    path.write_bytes(whole(LLAMA, [tensor("blk.0.ffn_up.weight")])[:150])
+    return path

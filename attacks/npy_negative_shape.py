@@ -1,0 +1,14 @@
+"""A negative extent."""
+
+from pathlib import Path
+
+from ._npy import literal, npy
+
+VERDICT = "refused"
+CLAIM = "cannot be read"
+
+
+def make(folder: Path) -> Path:
+    path = folder / "model.npy"
+    path.write_bytes(npy(literal(shape="(-2, -3)")))
+    return path

@@ -1,0 +1,12 @@
+"""A tensor of ten thousand axes."""
+
+from pathlib import Path
+
+from ._tensorflow import checkpoint, entry, header
+
+VERDICT = "refused"
+CLAIM = "shape"
+
+
+def make(folder: Path) -> Path:
+    return checkpoint(folder, [header(), (b"w", entry([1] * 10_000, size=4))])

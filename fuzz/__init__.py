@@ -1,0 +1,1 @@
+"""Seeded mutations of valid files: whatever the bytes, opening and reading ends in a result or in one clear error."""

@@ -1,0 +1,49 @@
+"""One worker: mutate, write, open, read, say. `python -m fuzz.worker SAMPLES BEGIN END FOLDER`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from attacks._look import look
+from attacks._watch import preload
+
+from .pool import SECONDS, case, limit, load
+
+
+def main(arguments: list[str]) -> int:
+    made, begin, end, folder = arguments
+    samples = load(Path(made))
+    preload()
+    limit()
+    place = Path(folder) / f"case-{os.getpid()}"
+    for seed in range(int(begin), int(end)):
+        print(json.dumps({"seed": seed}), flush=True)
+        path = case(samples, seed, place)
+        print(json.dumps({"seed": seed, **_case(path)}), flush=True)
+        shutil.rmtree(place)
+    return 0
+
+
+def _case(path: Path) -> dict[str, str]:
+    began = time.process_time()
+    try:
+        verdict = look(str(path)).verdict
+    except BaseException as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "patchclamp" in frame.filename]
+        last = frames[-1] if frames else traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno} {last.name}"
+        return {"verdict": "bug", "what": f"{type(error).__name__}: {str(error)[:300]}", "place": place}
+    took = time.process_time() - began
+    if took > SECONDS:
+        return {"verdict": "slow", "what": f"{took:.1f} s of CPU time", "place": "slow"}
+    return {"verdict": verdict}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,249 @@
+"""From the nodes of a graph to layers: arrays under the names that the live network has, and what the file states."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from math import prod
+from typing import Any
+
+from ...arrays import Array
+from ...frozen import replace
+from ._graph import Graph
+from ._names import anonymous, prefix, scope
+from ._nodes import Node
+from ._roles import BIASES, ROLES, Claim, Part, held
+from ._tensors import Tensor
+
+__all__ = ["Layers"]
+
+_OF_CELLS = ("weight_ih", "weight_hh")
+_IN_PROJ = "in_proj"
+_WITH_OUTPUT = {
+    "onnx.InProjection": "onnx.MultiheadAttention",
+    "onnx.InProjection(turned)": "onnx.MultiheadAttention(turned)",
+}
+"""What a packed projection is where `out_proj` is beside it."""
+_THEN_BIAS = ("onnx.MatMul", "onnx.Gemm", "onnx.GroupNormalization")
+"""Kinds whose nodes may have no bias of their own, but a node that adds one after them."""
+
+
+class _Use:
+    """A layer before it has a name: the node that was seen first, the names of others with the same arrays."""
+
+    __slots__ = ("claim", "label", "node", "others")
+
+    def __init__(self, node: Node, claim: Claim, label: str) -> None:
+        self.node = node
+        self.claim = claim
+        self.label = label
+        self.others: list[str] = []
+
+
+class Layers:
+    """The layers of a graph that was read.
+
+    arrays    every array, in the file's order
+    says      layer -> its kind and what its node states
+    aliases   the names of nodes -> the layers that they are
+    small     how many constants are left out: single numbers and lists of integers, which reckon with shapes
+    """
+
+    def __init__(self, graph: Graph, path: str) -> None:
+        self.graph = graph
+        self.path = path
+        self.says: dict[str, dict[str, Any]] = {}
+        self.aliases: dict[str, str] = {}
+        self.small = 0
+        self._parts: dict[str, Part] = {}
+        self._layers: set[str] = set()
+        self._uses: dict[object, _Use] = {}
+        self._stacks: dict[str, list[tuple[int, int, int]]] = {}
+        self._waiting: dict[str, _Use] = {}
+        self._owned: dict[Tensor, list[str]] = {}
+        self._scopes: dict[Tensor, str] = {}
+        self._groups: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
+        for node, inputs, label in graph.users:
+            self._take(node, inputs, label)
+        for use in self._uses.values():
+            self._name(use)
+        for name, said in self.says.items():
+            if said["kind"] in _WITH_OUTPUT and self.says.get(f"{name}.out_proj", said)["kind"] == "onnx.Gemm(turned)":
+                said["kind"] = _WITH_OUTPUT[said["kind"]]
+        self._rest()
+        self.arrays = tuple(self._arrays())
+
+    def _take(self, node: Node, inputs: list[Any], label: str) -> None:
+        if node.op in BIASES and self._bias(node, inputs):
+            return
+        role = ROLES.get(node.op)
+        claim = role(node, inputs) if role is not None else self._scaled(node, inputs)
+        if claim is not None and _is_core(node, claim):
+            self._groups[scope(node)[0]] = claim.words["weight"].tensor.count
+            return
+        if claim is None:
+            for value in inputs:
+                tensor = value.whole if value is not None else None
+                if tensor is not None and not tensor.constant and anonymous(tensor.name):
+                    self._scopes.setdefault(tensor, scope(node)[0])
+            return
+        for layer, kind in claim.stated.items():
+            self.says.setdefault(layer, {"kind": kind})
+        if claim.words and not any(_leaf(part.name).startswith(_OF_CELLS) for part in claim.words.values()):
+            self._claim(node, claim, label)
+
+    def _claim(self, node: Node, claim: Claim, label: str) -> None:
+        """A layer of its own, or one more use of a layer that is known."""
+        signature = tuple((word, part.tensor.origin or part.tensor, part.first) for word, part in claim.words.items())
+        use = self._uses.setdefault(signature, _Use(node, claim, label))
+        if use.node is not node:
+            use.others.append(node.name)
+        if node.outputs and claim.kind.startswith(_THEN_BIAS):
+            self._waiting[node.outputs[0]] = use
+
+    def _scaled(self, node: Node, inputs: list[Any]) -> Claim | None:
+        """The scale of a group normalisation that torch's exporter takes apart: ones, then the scale, then the bias."""
+        module = scope(node)[0]
+        groups = self._groups.get(module) if node.op == "Mul" else None
+        part = held(inputs, 0, vector=True) or held(inputs, 1, vector=True)
+        if not groups or part is None or part.tensor.count % groups or not part.tensor.count:
+            return None
+        del self._groups[module]
+        return Claim("onnx.GroupNormalization", {"weight": part}, {"num_groups": groups})
+
+    def _bias(self, node: Node, inputs: list[Any]) -> bool:
+        """Whether the node adds a vector to what a product gave: the vector is then the bias of that layer."""
+        for place, name in enumerate(node.inputs[:2]):
+            use = self._waiting.get(name)
+            part = held(inputs, 1 - place, vector=True)
+            if use is None or part is None:
+                continue
+            words = use.claim.words
+            if "bias" in words:
+                return words["bias"].tensor is part.tensor
+            weight = next(iter(words.values()))
+            if part.tensor.count == weight.shape[0 if use.claim.kind.endswith("(turned)") else -1]:
+                words["bias"] = part
+                return True
+        return False
+
+    def _name(self, use: _Use) -> None:
+        """Give a layer its name, and its arrays their paths."""
+        name = self._stacked(use) or self._named(use)
+        for alias in (use.node.name, *use.others):
+            if alias and alias != name:
+                self.aliases.setdefault(alias, name)
+
+    def _stacked(self, use: _Use) -> str:
+        """The stack of recurrent layers that a node goes on: of the same module, reading what the last one gives."""
+        if use.claim.stack is None:
+            return ""
+        name, _ = scope(use.node)
+        units, ways, reads = use.claim.stack
+        stack = self._stacks.get(name)
+        if not stack or stack[-1][:2] != (units, ways) or reads != units * ways:
+            return ""
+        self._put(name, _suffixed(use.claim, len(stack)))
+        stack.append(use.claim.stack)
+        return name
+
+    def _named(self, use: _Use) -> str:
+        claim, node = _in_projection(use.claim), use.node
+        words = claim.words if claim.stack is None else _suffixed(claim, 0)
+        own = prefix((word, part.name) for word, part in words.items())
+        module, last = scope(node)
+        weight = next(iter(words.values())).tensor.name
+        usual = weight.rpartition(".")[0] if not anonymous(weight) else ""
+        name = own if own is not None else module or usual or last or (node.outputs or [""])[0] or weight
+        if own is None and not module and use.label:
+            name = f"{use.label}.{name}"
+        if name in self._layers or (name == "" and own is None):
+            name = f"{name}.{last}" if name and last and last != name else name or "layer"
+            name = self._free(name, use.label, self._layers)
+        self._put(name, words)
+        self.says[name] = {"kind": claim.kind, **claim.said}
+        if claim.stack is not None:
+            self._stacks[name] = [claim.stack]
+        return name
+
+    def _free(self, name: str, label: str, taken: Container[str]) -> str:
+        """The name, or one made of it that is not taken."""
+        for other in (name, f"{label}.{name}" if label else name):
+            if other not in taken:
+                return other
+        while True:
+            number = self._numbers[name] = self._numbers.get(name, 1) + 1
+            if f"{name}_{number}" not in taken:
+                return f"{name}_{number}"
+
+    def _put(self, layer: str, words: dict[str, Part]) -> None:
+        self._layers.add(layer)
+        for word, part in words.items():
+            self._own(self._free(f"{layer}.{word}" if layer else word, "", self._parts), part)
+
+    def _own(self, path: str, part: Part) -> None:
+        self._parts[path] = part
+        paths = self._owned.setdefault(part.tensor.origin or part.tensor, [])
+        if part.first == 0 and part.tensor.count == prod(part.shape):
+            paths.append(path)
+
+    def _rest(self) -> None:
+        """Tensors that no layer has: under their own names, those that an exporter named under the module's name."""
+        for tensor, label in self.graph.tensors:
+            if tensor in self._owned:
+                continue
+            if tensor.constant and (tensor.count <= 1 or (len(tensor.shape) < 2 and "float" not in tensor.dtype)):
+                self.small += 1
+                continue
+            module = self._scopes.get(tensor, "")
+            path = f"{module}.{tensor.name}" if module else tensor.name
+            self._own(self._free(path, label, self._parts), _whole(tensor))
+        for name, tensor, _ in self.graph.names:
+            if "." in name and "/" not in name and name not in self._parts and not tensor.constant:
+                self._own(name, _whole(tensor))
+
+    def _arrays(self) -> Iterator[Array]:
+        for path, part in self._parts.items():
+            tensor = part.tensor
+            storage = tensor.storage(self.path, path, (part.first, part.shape, part.order))
+            notes = (tensor.name + " in the file" if tensor.name != path else "", tensor.note, part.note)
+            if tensor.plain is not None:
+                storage.note = "; ".join(note for note in notes if note)
+            owners = self._owned.get(tensor.origin or tensor, [])
+            tied = tuple(other for other in owners if other != path) if path in owners[:1000] else ()
+            yield Array(path, path, part.shape, tensor.dtype, storage, tied=tied[:1000])
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _whole(tensor: Tensor) -> Part:
+    return Part(tensor, tensor.name, tensor.shape)
+
+
+def _suffixed(claim: Claim, number: int) -> dict[str, Part]:
+    """The arrays of a recurrent layer under the names that torch gives those of a stack."""
+    return {
+        f"{word.removesuffix('_reverse')}_l{number}{'_reverse' if word.endswith('_reverse') else ''}": part
+        for word, part in claim.words.items()
+    }
+
+
+def _in_projection(claim: Claim) -> Claim:
+    """A product with torch's packed projection of queries, keys and values: its words are those of the parameters."""
+    named = any(_leaf(part.name) == f"{_IN_PROJ}_{word}" for word, part in claim.words.items())
+    if not named or not claim.kind.startswith(("onnx.MatMul", "onnx.Gemm")):
+        return claim
+    words = {f"{_IN_PROJ}_{word}": part for word, part in claim.words.items()}
+    return replace(claim, kind=_projection(claim.kind), words=words)
+
+
+def _is_core(node: Node, claim: Claim) -> bool:
+    """Whether a normalisation has no parameters of its own: constants that an exporter made up."""
+    made = all(part.tensor.constant and anonymous(part.name) for part in claim.words.values())
+    return node.op == "InstanceNormalization" and made
+
+
+def _projection(kind: str) -> str:
+    return "onnx.InProjection(turned)" if kind.endswith("(turned)") else "onnx.InProjection"

@@ -1,0 +1,272 @@
+"""Which inputs of a node are which arrays of a layer, and which kind of layer that is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ...frozen import dataclass, field
+from ._follow import Value
+from ._nodes import Node
+from ._tensors import Tensor
+
+__all__ = ["BIASES", "ROLES", "Claim", "Part", "held"]
+
+Inputs = list[Value | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An array of a layer: a tensor, or the numbers of one from `first` on; what the file calls it where it is used.
+
+    `order` is how blocks of its first axis are taken from the file, where that is not as they lie.
+    """
+
+    tensor: Tensor
+    name: str
+    shape: tuple[int, ...]
+    first: int = 0
+    note: str = ""
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """A layer that a node is: its kind, arrays by word, what it says of itself.
+
+    stack    for recurrent layers: (units, directions, what it reads); others have none
+    stated   layers whose arrays go by their own names, and the kinds of those
+    """
+
+    kind: str
+    words: dict[str, Part]
+    said: dict[str, Any] = field(default_factory=dict)
+    stack: tuple[int, int, int] | None = None
+    stated: dict[str, str] = field(default_factory=dict)
+
+
+def held(inputs: Inputs, place: int, *, vector: bool = False) -> Part | None:
+    """A whole tensor at an input; a vector whatever axes of one it has beside its own."""
+    value = inputs[place] if place < len(inputs) else None
+    tensor = value.whole if value is not None else None
+    if value is None or tensor is None or value.turned or (value.reshaped and not vector):
+        return None
+    shape = tensor.shape
+    if vector:
+        if sum(extent != 1 for extent in shape) > 1:
+            return None
+        shape = (tensor.count,)
+    return Part(tensor, value.name, shape)
+
+
+def _words(inputs: Inputs, places: dict[str, int]) -> dict[str, Part]:
+    found = {word: held(inputs, place, vector=True) for word, place in places.items()}
+    return {word: part for word, part in found.items() if part is not None}
+
+
+def _conv(node: Node, inputs: Inputs) -> Claim | None:
+    weight = held(inputs, 1)
+    if weight is None or len(weight.shape) < 3:
+        return None
+    words = {"weight": weight}
+    words |= {} if node.op == "ConvInteger" else _words(inputs, {"bias": 2})
+    name = "ConvTranspose" if node.op == "ConvTranspose" else "Conv"
+    return Claim(f"onnx.{name}", words, _geometry(node, len(weight.shape) - 2))
+
+
+def _quantised_conv(node: Node, inputs: Inputs) -> Claim | None:
+    weight = _steps(inputs, 3, 0)
+    if weight is None or len(weight.shape) < 3:
+        return None
+    return Claim("onnx.Conv", {"weight": weight, **_words(inputs, {"bias": 8})}, _geometry(node, len(weight.shape) - 2))
+
+
+def _geometry(node: Node, rank: int) -> dict[str, Any]:
+    """The settings of a convolution; the padding only where it is alike on both sides, else positions are not known."""
+    said: dict[str, Any] = {"groups": node.number("group", 1)}
+    pads, auto = node.numbers("pads"), node.attributes().get("auto_pad", "NOTSET")
+    pads = pads or (0,) * (2 * rank)
+    if auto in ("NOTSET", "VALID") and len(pads) == 2 * rank and pads[:rank] == pads[rank:]:
+        said["padding"] = pads[:rank]
+        said["stride"] = node.numbers("strides") or (1,) * rank
+        said["dilation"] = node.numbers("dilations") or (1,) * rank
+        if node.op == "ConvTranspose":
+            said["output_padding"] = node.numbers("output_padding") or (0,) * rank
+    return said
+
+
+def _gemm(node: Node, inputs: Inputs) -> Claim | None:
+    claim = _product(inputs, 1, node.number("transB", 0) != 0, "Gemm")
+    if claim is None:
+        return None
+    alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
+    weight = claim.words["weight"]
+    note = f"the node multiplies its sum by {alpha:g}" if alpha != 1 else ""
+    words = {"weight": Part(weight.tensor, weight.name, weight.shape, note=note)}
+    bias = held(inputs, 2, vector=True)
+    if bias is not None and bias.tensor.count > 1 - (claim.kind == ""):
+        words["bias"] = Part(
+            bias.tensor, bias.name, bias.shape, note=f"times {beta:g} in the node" if beta != 1 else ""
+        )
+    return Claim(claim.kind, words)
+
+
+def _matmul(node: Node, inputs: Inputs) -> Claim | None:
+    if len(inputs) > 1 and inputs[1] is None and inputs[0] is not None:
+        return _product(inputs, 0, node.number("transA", 0) == 0, "MatMul")
+    return _product(inputs, 1, node.number("transB", 0) != 0, "MatMul")
+
+
+def _product(inputs: Inputs, place: int, turned: bool, name: str) -> Claim | None:
+    """A matrix that multiplies what enters."""
+    value = inputs[place] if place < len(inputs) else None
+    tensor = value.whole if value is not None and not value.reshaped else None
+    if value is None or tensor is None or len(tensor.shape) != 2:
+        return None
+    lies = "(turned)" if turned != value.turned else ""
+    return Claim(f"onnx.{name}{lies}", {"weight": Part(tensor, value.name, tensor.shape)})
+
+
+def _quantised_matmul(node: Node, inputs: Inputs) -> Claim | None:
+    weight = _steps(inputs, 3, 1)
+    return Claim("onnx.MatMul", {"weight": weight}) if weight is not None and len(weight.shape) == 2 else None
+
+
+def _steps(inputs: Inputs, place: int, axis: int) -> Part | None:
+    """Codes with the scale and the zero point that follow them among the inputs, as the numbers they stand for."""
+    codes = held(inputs, place)
+    scale, zero = held(inputs, place + 1), held(inputs, place + 2)
+    if codes is None or scale is None:
+        return codes
+    made = codes.tensor.decoded(scale.tensor, zero.tensor if zero is not None else None, axis)
+    return codes if made is None else Part(made, codes.name, made.shape)
+
+
+def _norm(kind: str, places: dict[str, int]) -> Callable[[Node, Inputs], Claim | None]:
+    def claim(node: Node, inputs: Inputs) -> Claim | None:
+        words = _words(inputs, places)
+        if "weight" not in words:
+            return None
+        said: dict[str, Any] = {"eps": node.real("epsilon", 1e-12 if node.domain else 1e-5)}
+        if kind in ("LayerNormalization", "RMSNormalization"):
+            said["normalized_shape"] = words["weight"].tensor.shape
+            words = {word: Part(p.tensor, p.name, p.tensor.shape) for word, p in words.items()}
+        if kind == "GroupNormalization":
+            said["num_groups"] = node.number("num_groups", 1)
+        return Claim(f"onnx.{kind}", words, said)
+
+    return claim
+
+
+def _gather(node: Node, inputs: Inputs) -> Claim | None:
+    table = held(inputs, 0)
+    if table is None or len(table.shape) != 2 or node.number("axis", 0) or not _floating(table.tensor):
+        return None
+    return Claim("onnx.Gather", {"weight": table})
+
+
+def _floating(tensor: Tensor) -> bool:
+    return "float" in tensor.dtype
+
+
+def _slope(node: Node, inputs: Inputs) -> Claim | None:
+    words = _words(inputs, {"weight": 1})
+    return Claim("onnx.PRelu", words) if words else None
+
+
+def _attention(node: Node, inputs: Inputs) -> Claim | None:
+    """The packed projection of ONNX Runtime's attention."""
+    weight, bias = held(inputs, 1), held(inputs, 2, vector=True)
+    if node.op == "QAttention" and weight is not None:
+        scale, zero = held(inputs, 4), held(inputs, 7)
+        made = weight.tensor.decoded(scale.tensor, zero.tensor if zero else None, 1) if scale is not None else None
+        weight = Part(made, weight.name, made.shape) if made is not None else weight
+    heads = node.number("num_heads", 0)
+    if weight is None or len(weight.shape) != 2 or heads < 1 or len(set(node.numbers("qkv_hidden_sizes"))) > 1:
+        return None
+    words = {"in_proj_weight": weight, **({"in_proj_bias": bias} if bias is not None else {})}
+    return Claim("onnx.Attention", words, {"num_heads": heads})
+
+
+_CELL = re.compile(r"(.*?)\.?weight_ih(_l\d+(?:_reverse)?)?\Z", re.DOTALL)
+_TORCH = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+"""Which gate of torch's order each gate of ONNX's is."""
+_STORED = {op: tuple(order.index(gate) for gate in range(len(order))) for op, order in _TORCH.items()}
+"""The other way round: where each gate of torch's order lies in the file."""
+_ORDERS = {"input output forget cell": _STORED["LSTM"], "update reset new": _STORED["GRU"]}
+
+
+def _recurrent(node: Node, inputs: Inputs) -> Claim | None:
+    gates = len(_TORCH[node.op])
+    weight, back = held(inputs, 1), held(inputs, 2)
+    if weight is None or back is None or len(weight.shape) != 3 or len(back.shape) != 3:
+        return _in_torch_order(node, inputs)
+    ways, rows, reads = weight.shape
+    units = back.shape[2]
+    if back.shape != (ways, rows, units) or rows != gates * units or ways not in (1, 2):
+        return None
+    words: dict[str, Part] = {}
+    order = _STORED[node.op]
+    bias, peephole = held(inputs, 3), held(inputs, 7)
+    for way in range(ways):
+        end = "_reverse" if way else ""
+        words[f"weight_ih{end}"] = _window(weight, way * rows * reads, (rows, reads), order)
+        words[f"weight_hh{end}"] = _window(back, way * rows * units, (rows, units), order)
+        if bias is not None and bias.shape == (ways, 2 * rows):
+            words[f"bias_ih{end}"] = _window(bias, 2 * way * rows, (rows,), order)
+            words[f"bias_hh{end}"] = _window(bias, (2 * way + 1) * rows, (rows,), order)
+        if node.op == "LSTM" and peephole is not None and peephole.shape == (ways, 3 * units):
+            for place, gate in enumerate(("input", "output", "forget")):
+                words[f"peephole_{gate}{end}"] = _window(peephole, (3 * way + place) * units, (units,))
+    return Claim(f"onnx.{node.op}", words, stack=(units, ways, reads))
+
+
+def _window(part: Part, first: int, shape: tuple[int, ...], order: tuple[int, ...] = ()) -> Part:
+    stored = " ".join(name for name, letters in _ORDERS.items() if letters == order)
+    note = f"its gates, in the file {stored}, are read in torch's order" if len(order) > 1 else ""
+    return Part(part.tensor, part.name, shape, first, note, order)
+
+
+def _in_torch_order(node: Node, inputs: Inputs) -> Claim | None:
+    """Weights that the graph itself puts into ONNX's order before it uses them: stored are torch's own arrays."""
+    value = inputs[1] if len(inputs) > 1 else None
+    if value is None or value.reshaped or value.turned:
+        return None
+    order = _TORCH[node.op]
+    ways: dict[Tensor, list[int]] = {}
+    for piece in value.pieces:
+        units, left = divmod(piece.tensor.shape[0] if piece.tensor.shape else 0, len(order))
+        if left or not units or piece.start % units or piece.stop % units:
+            return None
+        ways.setdefault(piece.tensor, []).extend(range(piece.start // units, piece.stop // units))
+    stated = {}
+    for tensor, blocks in ways.items():
+        name = _CELL.match(tensor.name)
+        if name is None or tuple(blocks) != order:
+            return None
+        stated[name[1]] = f"torch.nn.{node.op}{'' if name[2] else 'Cell'}"
+    return Claim("", {}, stated=stated)
+
+
+BIASES = {"Add", "BiasGelu", "FastGelu", "BiasAdd"}
+"""Nodes that add a vector to what a product gave."""
+_SCALED = {"weight": 1, "bias": 2}
+ROLES: dict[str, Callable[[Node, Inputs], Claim | None]] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "FusedConv"), _conv),
+    "QLinearConv": _quantised_conv,
+    **dict.fromkeys(("Gemm", "FusedGemm"), _gemm),
+    **dict.fromkeys(("MatMul", "FusedMatMul", "MatMulInteger"), _matmul),
+    "QLinearMatMul": _quantised_matmul,
+    "BatchNormalization": _norm("BatchNormalization", {**_SCALED, "running_mean": 3, "running_var": 4}),
+    "InstanceNormalization": _norm("InstanceNormalization", _SCALED),
+    "GroupNormalization": _norm("GroupNormalization", _SCALED),
+    "LayerNormalization": _norm("LayerNormalization", _SCALED),
+    "SkipLayerNormalization": _norm("LayerNormalization", {"weight": 2, "bias": 3}),
+    **dict.fromkeys(("RMSNormalization", "SimplifiedLayerNormalization"), _norm("RMSNormalization", {"weight": 1})),
+    "SkipSimplifiedLayerNormalization": _norm("RMSNormalization", {"weight": 2}),
+    "Gather": _gather,
+    "PRelu": _slope,
+    **dict.fromkeys(("Attention", "QAttention"), _attention),
+    **dict.fromkeys(_TORCH, _recurrent),
+}

@@ -1,0 +1,167 @@
+"""From symbols of tensors to arrays: each a range of the file with strides, or why it cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from ...arrays import DTYPES, Array, Storage
+from ...errors import FileError
+from .._safetensors_header import shown
+from .._strided import Strided
+from .._unread import Unread
+from ..source import Source
+from .names import Leaf
+from .quantised import Quantised
+from .rebuild import item_size
+from .sharing import Spot, sharing
+from .symbols import NumpyArray, Refusal, Sparse, Tensor
+
+__all__ = ["Bytes", "arrays_of"]
+
+_NUMPY = {
+    "b1": "bool",
+    **{f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}" for sign in "iu" for size in (1, 2, 4, 8)},
+    **{f"f{size}": f"float{8 * size}" for size in (2, 4, 8)},
+    **{f"c{size}": f"complex{8 * size}" for size in (8, 16)},
+}
+
+
+class Bytes:
+    """Bytes that the pickle itself held, as a source."""
+
+    __slots__ = ("_data", "_source", "path", "size")
+
+    def __init__(self, source: Source, data: bytes) -> None:
+        self.path = source.path
+        self.size = len(data)
+        self._data = data
+        self._source = source
+
+    def read(self, offset: int, length: int) -> bytes:
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise FileError(self.path, f"{length} bytes were looked for at byte {offset} of {self.size}")
+        return self._data[offset : offset + length]
+
+    def refuse_changed(self) -> None:
+        self._source.refuse_changed()
+
+    def sibling(self, name: str) -> Source:
+        return self._source.sibling(name)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _unread(source: Source, name: str, leaf: Tensor, why: str) -> Unread:
+    return Unread(source.path, name, leaf.dtype, leaf.shape, f"it is not read: {why}")
+
+
+def arrays_of(leaves: Sequence[Leaf], source: Source) -> tuple[tuple[Array, ...], list[str]]:
+    """The arrays of all leaves, and what people should know of some."""
+    spots: dict[Any, list[Spot]] = {}
+    arrays: list[Array] = []
+    notes: list[str] = []
+    for name, leaf, role in _spread(leaves, notes):
+        if type(leaf) is NumpyArray:
+            arrays.append(_numpy(name, leaf, role, source))
+            continue
+        region = leaf.region
+        arrays.append(Array(name, name, leaf.shape, leaf.dtype, _storage(name, leaf, source), role))
+        if region is not None:
+            spots.setdefault(region.key, []).append((len(arrays) - 1, leaf))
+    for group in spots.values():
+        if len(group) > 1:
+            sharing(group, arrays)
+    return tuple(arrays), notes
+
+
+def _spread(leaves: Sequence[Leaf], notes: list[str]) -> Sequence[Leaf]:
+    """The leaves with the parts of sparse tensors in their place."""
+    if not any(type(leaf) is Sparse for _, leaf, _ in leaves):
+        return leaves
+    found: list[Leaf] = []
+    for name, leaf, role in leaves:
+        if type(leaf) is not Sparse:
+            found.append((name, leaf, role))
+            continue
+        parts = [(f"{name}.{word}", part, role if word == "values" else "buffer") for word, part in leaf.parts.items()]
+        found.extend(parts)
+        shape, words = list(leaf.shape)[:8], ", ".join(path for path, _, _ in parts)
+        notes.append(f"{shown(name)} is a sparse tensor ({leaf.layout}) of shape {shape}, stored as {words}")
+    return found
+
+
+def _storage(name: str, leaf: Tensor, source: Source) -> Storage:
+    region, short = leaf.region, shown(name)
+    if leaf.why or region is None or region.source is None:
+        return _unread(source, short, leaf, leaf.why or "its storage has no numbers in the file")
+    size = item_size(leaf.dtype)
+    if leaf.steps:
+        return _quantised(short, leaf, source)
+    if leaf.dtype not in DTYPES or not size:
+        return _unread(source, short, leaf, f"element type {shown(leaf.dtype)} is not one that is known")
+    found = Strided(
+        region.source, short, leaf.dtype, leaf.shape, region.begin + leaf.offset * size, _strides(leaf, size)
+    )
+    found.swapped = region.swapped and size > 1
+    found.note = leaf.note
+    return found
+
+
+def _strides(leaf: Tensor, size: int) -> tuple[int, ...] | None:
+    """In bytes; None where the numbers lie in C order."""
+    inside = 1
+    for extent, stride in zip(reversed(leaf.shape), reversed(leaf.strides), strict=True):
+        if stride != inside and extent != 1:
+            return tuple([stride * size for stride in leaf.strides])
+        inside *= extent
+    return None
+
+
+_CODES = {"qint8": "int8", "quint8": "uint8", "qint32": "int32"}
+
+
+def _quantised(name: str, leaf: Tensor, source: Source) -> Storage:
+    codes = _CODES.get(leaf.dtype)
+    if codes is None:
+        return _unread(source, name, leaf, f"its codes, of type {leaf.dtype}, share bytes")
+    plain = Tensor(leaf.region, leaf.offset, leaf.shape, leaf.strides, codes)
+    steps = leaf.steps[1:]
+    given: list[Any] = []
+    for step in steps[:2]:
+        if type(step) is Tensor:
+            held = _storage(f"{name} (its steps)", step, source)
+            if not isinstance(held, Strided):
+                return _unread(source, name, leaf, "its steps cannot be read")
+            given.append(held)
+        else:
+            given.append(step)
+    found = _storage(name, plain, source)
+    if not isinstance(found, Strided):
+        return found
+    axis = steps[2] if len(steps) > 2 else -1
+    return Quantised(found, leaf.dtype, given[0], given[1], axis)
+
+
+def _numpy(name: str, leaf: NumpyArray, role: str, source: Source) -> Array:
+    """An array whose numbers the pickle holds, checked against their count."""
+    code, data, shape = leaf.dtype.code, leaf.data, leaf.shape
+    if type(shape) is not tuple or not all(type(extent) is int and extent >= 0 for extent in shape) or len(shape) > 64:
+        raise Refusal(f"the array {shown(name)!r} has no shape")
+    dtype = _NUMPY.get(code, "")
+    if not dtype or type(data) is not bytes:
+        word = f"numpy {code[:20]}"
+        why = f"it is a NumPy array of {'objects' if code in ('O', 'O8') else f'the element type {shown(code)!r}'}"
+        return Array(name, name, shape, word, Unread(source.path, shown(name), word, shape, why), "buffer")
+    size = DTYPES[dtype].size
+    if prod(shape) * size != len(data):
+        raise Refusal(f"the array {shown(name)!r} of shape {list(shape)[:8]} has {len(data):,} bytes"[:300])
+    strides = None
+    if leaf.fortran and len(shape) > 1:
+        strides = tuple(size * prod(shape[:axis]) for axis in range(len(shape)))
+    found = Strided(Bytes(source, data), shown(name), dtype, shape, 0, strides)
+    found.swapped = leaf.dtype.order == ">" and size > 1
+    found.note = "a NumPy array, held in the pickle"
+    return Array(name, name, shape, dtype, found, role)

@@ -1,0 +1,255 @@
+"""Keras layers: the last stored axis is the neuron's, and what a layer reads and returns has its channels last.
+
+A kernel is `in neuron` where torch has `neuron in`; LSTM gates come i f c o, those of a GRU z r h (the sources of
+keras.layers.LSTM and GRU, Keras 3), and are called as in torch, so that one address means one gate. No formula
+recomputes them yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from ..frozen import replace
+from .row import Kind, Part
+
+__all__ = ["PREFIXES", "row"]
+
+PREFIXES = ("keras.", "tf_keras.", "tensorflow.python.keras.", "tensorflow.keras.")
+"""What full names of Keras' classes begin with: `keras.layers.Dense` is also `keras.src.layers.core.dense.Dense`."""
+RESET_BEFORE = "keras.layers.GRU:reset_before"
+"""A GRU with `reset_after=False`, whose bias is of another shape: `row` finds it by this name."""
+
+_GATES = {"LSTM": "input forget cell output", "GRU": "update reset new", "SimpleRNN": "hidden"}
+_SCALES = {
+    "kernel_scale": "the scales that int8 kernels are stored with",
+    "embeddings_scale": "the scales that int8 embeddings are stored with",
+}
+_CHANNELS = "batch *at neuron"
+_FIRST = "batch neuron *at"
+_STATE = {"seed_generator_state": "the state of its random numbers"}
+
+
+@cache
+def row(name: str) -> Kind | None:
+    """The row of a class by its full name; None for a class that Keras does not have."""
+    found = _rows()
+    package, _, short = name.rpartition(".")
+    if name in found:
+        return found[name]
+    public = f"keras.random.{short}" if "random" in package.split(".") else f"keras.layers.{short}"
+    inside = {"src", "engine", "python"}.intersection(package.split(".")) or package.endswith("layers")
+    return found.get(public) if inside or ".layers." in name else None
+
+
+@cache
+def _rows() -> Mapping[str, Kind]:
+    rows = {kind.name: kind for kind in _all()}
+    for suffix in ("", "Cell"):
+        before = rows[f"keras.layers.GRU{suffix}"]
+        arrays = {**before.arrays, "bias": before.arrays["bias"].removeprefix("side{input recurrent} ")}
+        rows[RESET_BEFORE.replace("GRU", f"GRU{suffix}")] = replace(before, arrays=arrays)
+    return rows
+
+
+def _all() -> Iterator[Kind]:
+    yield _kind("Dense", {"kernel": "in neuron", "bias": "neuron"}, {"neuron": "units"}, apart=_SCALES)
+    yield _kind(
+        "EinsumDense",
+        {"kernel": "*in *neuron", "bias": "*neuron"},
+        {"neuron": "einsum_neurons"},
+        neuron=("*neuron",),
+        output="*at *neuron",
+        apart=_SCALES,
+    )
+    for rank in (1, 2, 3):
+        yield from _convs(rank)
+    for cell in _GATES:
+        yield from _recurrent(cell)
+    yield from _tables()
+    yield from _norms()
+    yield from _attentions()
+    yield _kind("PReLU", {"alpha": "*neuron"}, {"neuron": "alpha.shape"}, neuron=("*neuron",), role="activation")
+    yield _kind("STFTSpectrogram", {"real_kernel": "*k in neuron", "imag_kernel": "*k in neuron"}, {}, role="held")
+    yield Kind("keras.random.SeedGenerator", "", {}, apart=_STATE)
+
+
+def _kind(
+    short: str,
+    arrays: Mapping[str, str],
+    sizes: Mapping[str, str],
+    *,
+    neuron: tuple[str, ...] = ("neuron",),
+    **more: Any,
+) -> Kind:
+    kind = Kind(f"keras.layers.{short}", "", arrays, neuron=neuron, sizes=sizes)
+    return replace(kind, **more)
+
+
+def _convs(rank: int) -> Iterator[Kind]:
+    config = {"stride": "strides", "padding": "padding", "dilation": "dilation_rate", "format": "data_format"}
+    lines = {
+        "": ({"kernel": "*k in (group neuron)", "bias": "(group neuron)"}, "(group in)", "(group neuron)"),
+        "Transpose": ({"kernel": "*k neuron in", "bias": "neuron"}, "in", "neuron"),
+        "Depthwise": (
+            {"kernel": "*k group neuron", "depthwise_kernel": "*k group neuron", "bias": "(group neuron)"},
+            "group",
+            "(group neuron)",
+        ),
+    }
+    sizes = {
+        "": {"group": "groups", "(group neuron)": "filters"},
+        "Transpose": {"neuron": "filters"},
+        "Depthwise": {"neuron": "depth_multiplier"},
+    }
+    names = {"": f"Conv{rank}D", "Transpose": f"Conv{rank}DTranspose", "Depthwise": f"DepthwiseConv{rank}D"}
+    for word, (arrays, into, out) in lines.items():
+        if word != "Depthwise" or rank < 3:
+            yield _kind(
+                names[word],
+                arrays,
+                sizes[word],
+                neuron=("neuron",) if word == "Transpose" else ("group", "neuron"),
+                input=f"batch *at {into}",
+                output=f"batch *at {out}",
+                formats={"channels_first": f"batch {out} *at"},
+                config={**config, "output_padding": "output_padding"} if word == "Transpose" else config,
+                noun="filter",
+                rank=rank,
+            )
+    if rank < 3:
+        yield _kind(
+            f"SeparableConv{rank}D",
+            {"pointwise_kernel": "*k in neuron", "bias": "neuron"},
+            {"neuron": "filters"},
+            input="batch *at group",
+            output=_CHANNELS,
+            formats={"channels_first": _FIRST},
+            config=config,
+            noun="filter",
+            rank=rank,
+            others={"depthwise": Part({"depthwise_kernel": "*k group wide"}, "filter", ("group", "wide"))},
+        )
+    yield _kind(
+        f"ConvLSTM{rank}D",
+        {
+            "kernel": f"*k in (gate{{{_GATES['LSTM']}}} neuron)",
+            "recurrent_kernel": f"*k from (gate{{{_GATES['LSTM']}}} neuron)",
+            "bias": f"(gate{{{_GATES['LSTM']}}} neuron)",
+        },
+        {"neuron": "filters"},
+        facets=("gate",),
+        config=config,
+        noun="filter",
+    )
+
+
+def _recurrent(cell: str) -> Iterator[Kind]:
+    packed = f"(gate{{{_GATES[cell]}}} neuron)"
+    bias = f"side{{input recurrent}} {packed}" if cell == "GRU" else packed
+    config = {"activation": "activation"}
+    if cell != "SimpleRNN":
+        config |= {"recurrent_activation": "recurrent_activation"}
+    if cell == "GRU":
+        config |= {"reset_after": "reset_after"}
+    for suffix in ("", "Cell"):
+        yield _kind(
+            f"{cell}{suffix}",
+            {"kernel": f"in {packed}", "recurrent_kernel": f"from {packed}", "bias": bias},
+            {"neuron": "units"},
+            facets=("gate", "side") if cell == "GRU" else ("gate",),
+            config=config if suffix else {**config, "go_backwards": "go_backwards"},
+            noun="unit",
+        )
+
+
+def _tables() -> Iterator[Kind]:
+    sizes = {"token": "input_dim", "neuron": "output_dim"}
+    table = _kind(
+        "Embedding",
+        {"embeddings": "token neuron"},
+        sizes,
+        input="*at",
+        facets=("token",),
+        noun="dimension",
+        role="embedding",
+        apart=_SCALES,
+    )
+    yield table
+    back = Part({"reverse_embeddings": "in token"}, "token", ("token",))
+    yield replace(table, name="keras.layers.ReversibleEmbedding", others={"reverse": back})
+
+
+def _norms() -> Iterator[Kind]:
+    eps = {"eps": "epsilon"}
+    scale = {"gamma": "neuron", "beta": "neuron"}
+    renorm = dict.fromkeys(("moving_stddev", "renorm_mean", "renorm_stddev"), "a statistic of its renormalisation")
+    yield _kind(
+        "BatchNormalization",
+        {**scale, "moving_mean": "neuron", "moving_variance": "neuron"},
+        {},
+        input=_CHANNELS,
+        output=_CHANNELS,
+        config=eps,
+        apart=renorm,
+        noun="channel",
+        role="norm",
+    )
+    yield _kind(
+        "GroupNormalization",
+        {"gamma": "(group neuron)", "beta": "(group neuron)"},
+        {"group": "groups"},
+        neuron=("group", "neuron"),
+        input="batch *at (group neuron)",
+        output="batch *at (group neuron)",
+        config=eps,
+        noun="channel",
+        role="norm",
+    )
+    many: dict[str, tuple[dict[str, str], str]] = {
+        "LayerNormalization": ({"gamma": "*neuron", "beta": "*neuron"}, "gamma.shape|beta.shape"),
+        "RMSNormalization": ({"scale": "*neuron"}, "scale.shape"),
+        "Normalization": ({"mean": "*neuron", "variance": "*neuron"}, "mean.shape"),
+    }
+    for short, (arrays, shape) in many.items():
+        yield _kind(
+            short,
+            arrays,
+            {"neuron": shape},
+            neuron=("*neuron",),
+            input="*at *neuron",
+            output="*at *neuron",
+            config=eps if short != "Normalization" else {},
+            apart={"count": "how many examples the statistics were taken of"} if short == "Normalization" else {},
+            noun="feature",
+            role="norm",
+        )
+    apart = {"vector_u": "the left singular vector, of its last step", "kernel": "a second copy of its layer's kernel"}
+    yield Kind("keras.layers.SpectralNormalization", "", {}, apart=apart)
+
+
+def _attentions() -> Iterator[Kind]:
+    main = {"output_dense.kernel": "head wide neuron", "output_dense.bias": "neuron"}
+    yield _kind(
+        "MultiHeadAttention",
+        main,
+        {"head": "num_heads"},
+        others={name: _heads(name, "head") for name in ("query", "key", "value", "gate")},
+    )
+    shared = {"query": "head", "key": "kv", "value": "kv", "gate": "head"}
+    for short in ("GroupQueryAttention", "GroupedQueryAttention"):
+        yield _kind(
+            short,
+            main,
+            {"head": "num_query_heads", "kv": "num_key_value_heads"},
+            others={name: _heads(name, axis) for name, axis in shared.items()},
+        )
+    scale = {"scale": "the scale of its scores", "concat_score_weight": "the weight of its scores"}
+    yield Kind("keras.layers.Attention", "", {}, apart=scale)
+    yield _kind("AdditiveAttention", {"scale": "neuron"}, {})
+
+
+def _heads(name: str, axis: str) -> Part:
+    arrays = {f"{name}_dense.kernel": f"in {axis} neuron", f"{name}_dense.bias": f"{axis} neuron"}
+    return Part(arrays, name, (axis, "neuron"))

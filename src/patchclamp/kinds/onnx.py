@@ -1,0 +1,156 @@
+"""Nodes of ONNX graphs that weigh their inputs, by the operator's name: `onnx.Conv`, `onnx.Gemm`, `onnx.LSTM`.
+
+Arrays are called as in torch (`weight`, `weight_ih`), so that one address means one neuron in the file and in the
+network that it was exported from. Axes lie as the file has them: the weight of a MatMul is `in neuron`; where the node
+turns it, as Gemm does with transB, it is `neuron in`. Gates come in torch's order, into which the reader puts them.
+
+Source: onnx.ai/onnx/operators, and ContribOperators.md of ONNX Runtime for the domain com.microsoft.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from .row import Kind, Part, Place
+
+__all__ = ["PREFIX", "row"]
+
+PREFIX = "onnx."
+
+_GATES = {"LSTM": "input forget cell output", "GRU": "reset update new", "RNN": "hidden"}
+_CHANNELS = "batch neuron *at"
+_EPS = {"eps": "eps"}
+_PARTS = ("query", "key", "value")
+
+
+def row(name: str) -> Kind | None:
+    """The row of an operator; None for one that has none."""
+    return _rows().get(name)
+
+
+@cache
+def _rows() -> Mapping[str, Kind]:
+    return {kind.name: kind for kind in (*_sums(), *_norms(), *_recurrent(), *_attention(), *_others())}
+
+
+def _sums() -> Iterator[Kind]:
+    """Weighted sums: what is turned stands after the operator's name."""
+    config = {word: word for word in ("stride", "padding", "dilation")}
+    for name, weight in (("Conv", "(group neuron) in *k"), ("ConvTranspose", "(group in) neuron *k")):
+        transposed = name != "Conv"
+        yield Kind(
+            f"onnx.{name}",
+            "conv",
+            {"weight": weight, "bias": "(group neuron)"},
+            input="batch (group in) *at",
+            output="batch (group neuron) *at",
+            neuron=("group", "neuron"),
+            sizes={"group": "groups"},
+            config={**config, "output_padding": "output_padding"} if transposed else config,
+            facts={"transposed": True} if transposed else {},
+            noun="filter",
+        )
+    for name in ("Gemm", "MatMul"):
+        yield Kind(f"onnx.{name}", "", {"weight": "in neuron", "bias": "neuron"})
+        yield Kind(f"onnx.{name}(turned)", "", {"weight": "neuron in", "bias": "neuron"})
+
+
+def _norms() -> Iterator[Kind]:
+    """Normalisations: one scale and one shift for each channel or feature."""
+    running = {"running_mean": "neuron", "running_var": "neuron"}
+    for name, arrays in (("BatchNormalization", running), ("InstanceNormalization", {})):
+        yield Kind(
+            f"onnx.{name}",
+            "",
+            {"weight": "neuron", "bias": "neuron", **arrays},
+            input=_CHANNELS,
+            output=_CHANNELS,
+            config=_EPS,
+            noun="channel",
+            role="norm",
+        )
+    yield Kind(
+        "onnx.GroupNormalization",
+        "",
+        {"weight": "(group neuron)", "bias": "(group neuron)"},
+        input="batch (group neuron) *at",
+        output="batch (group neuron) *at",
+        neuron=("group", "neuron"),
+        sizes={"group": "num_groups"},
+        config=_EPS,
+        noun="channel",
+        role="norm",
+    )
+    for name in ("LayerNormalization", "RMSNormalization"):
+        yield Kind(
+            f"onnx.{name}",
+            "",
+            {"weight": "*neuron", "bias": "*neuron"},
+            input="*at *neuron",
+            output="*at *neuron",
+            neuron=("*neuron",),
+            sizes={"neuron": "normalized_shape"},
+            config=_EPS,
+            noun="feature",
+            role="norm",
+        )
+
+
+def _recurrent() -> Iterator[Kind]:
+    """Recurrent layers; several nodes of one module are its layers, as torch counts them."""
+    places = (Place("layer", prefix="l"), Place("direction", ("forward", "reverse"), ("", "_reverse")))
+    for cell, gates in _GATES.items():
+        packed = f"(gate{{{gates}}} neuron)"
+        arrays = {"weight_ih": f"{packed} in", "weight_hh": f"{packed} from", "bias_ih": packed, "bias_hh": packed}
+        peepholes = [f"peephole_{gate}" for gate in ("input", "output", "forget")] if cell == "LSTM" else []
+        yield Kind(
+            f"onnx.{cell}",
+            "",
+            {**arrays, **dict.fromkeys(peepholes, "neuron")},
+            output="*at (direction neuron)",
+            neuron=("layer", "direction", "neuron"),
+            facets=("gate",),
+            noun="unit",
+            suffix="_l{layer}{direction}",
+            places=places,
+        )
+
+
+def _attention() -> Iterator[Kind]:
+    """Queries, keys and values in one projection, as ONNX Runtime's Attention has them and torch's in_proj.
+
+    How many heads there are, an exported MultiheadAttention does not state: its queries are counted through.
+    """
+    output = {"out_proj.weight": "neuron in", "out_proj.bias": "neuron"}
+    for name, head in (("Attention", "head "), ("InProjection", ""), ("MultiheadAttention", "")):
+        packed = f"(part{{{' '.join(_PARTS)}}} {head}neuron)"
+        neuron = ("head", "neuron") if head else ("neuron",)
+        for turned, line in (("", f"in {packed}"), ("(turned)", f"{packed} in")):
+            arrays = {"in_proj_weight": line, "in_proj_bias": packed}
+            parts = {part: Part(arrays, part, neuron, {"part": number}) for number, part in enumerate(_PARTS)}
+            sizes = {"head": "num_heads"} if head else {}
+            main = output if name == "MultiheadAttention" else {}
+            yield Kind(f"onnx.{name}{turned}", "", main, sizes=sizes, others=parts)
+
+
+def _others() -> Iterator[Kind]:
+    yield Kind(
+        "onnx.Gather",
+        "",
+        {"weight": "token neuron"},
+        input="*at",
+        facets=("token",),
+        noun="dimension",
+        role="embedding",
+    )
+    yield Kind(
+        "onnx.PRelu",
+        "",
+        {"weight": "neuron"},
+        input=_CHANNELS,
+        output=_CHANNELS,
+        lone="*at",
+        noun="channel",
+        role="activation",
+    )
