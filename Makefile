@@ -17,7 +17,7 @@ ifneq ($(shell test -x $(PY) && cat $(STAMP) 2>/dev/null),$(CURDIR))
 $(STAMP): remake
 endif
 
-.PHONY: help setup remake demo test test-all lint format docs bench clean
+.PHONY: help setup remake demo test test-all lint format docs bench attacks fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -60,6 +60,15 @@ docs: setup ## build the documentation into site/, strictly
 
 bench: setup ## the benchmarks of the README
 	@$(PY) -m benchmarks
+
+attacks: setup ## open every hostile file under watch
+	@$(PY) -m attacks
+
+# FORMAT is one of those with samples in tests/support, or all.
+FORMAT ?= all
+N ?= 1000000
+fuzz: setup ## open N mutated files a format: make fuzz FORMAT=onnx N=50000
+	@$(PY) -m fuzz $(FORMAT) $(N) --jobs $(JOBS)
 
 clean: ## remove everything that was made, .venv too
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

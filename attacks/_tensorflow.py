@@ -53,6 +53,30 @@ def table(data: bytes, handle: bytes | None = None) -> bytes:
     return data + index + footer.ljust(40, b"\0") + struct.pack("<Q", MAGIC)
 
 
+def first_body(data: bytes) -> bytes:
+    """The first block of a good index, without its trailer."""
+    at = len(data) - 48
+    numbers = []
+    for _ in range(3):
+        value, at = _number(data, at)
+        numbers.append(value)
+    key, at = _number(data, numbers[2] + 1)
+    _, at = _number(data, at)
+    begin, at = _number(data, at + key)
+    size, _ = _number(data, at)
+    return data[begin : begin + size]
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        at += 1
+        shift += 7
+        if data[at - 1] < 128:
+            return value, at
+
+
 def header(shards: int = 1, order: int = 0) -> tuple[bytes, bytes]:
     return b"", field(1, shards) + (field(2, order) if order else b"") + field(3, field(1, 1))
 

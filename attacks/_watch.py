@@ -44,29 +44,23 @@ _NEVER = {
 """Of the standard library these have no place in reading a file. (A module that is loaded already tells nothing.)"""
 
 
+FOREIGN = ("import numpy", "import h5py", "import fsspec")
+"""Modules that import these are for a process of their own, or for speed where they are there."""
+LOADED = ("json", "subprocess", "selectors", "zlib", "struct", "difflib", "traceback", "encodings.idna", "bisect")
+
+
 def preload() -> None:
     """Import what reading files needs, before anything is watched."""
     folder = Path(SOURCES) / "src" / "patchclamp" / "files"
     for path in sorted(folder.rglob("*.py")):
         name = ".".join(path.relative_to(folder).with_suffix("").parts)
-        if not name.endswith("__init__") and not name.rpartition(".")[2].startswith(
-            ("child", "remote", "_child", "_hdf5_child")
-        ):
-            try:
-                import_module(f"patchclamp.files.{name}")
-            except ImportError as error:
-                print(f"attacks: patchclamp.files.{name} cannot be imported: {error}", file=sys.stderr)
-    for name in (
-        "json",
-        "subprocess",
-        "selectors",
-        "zlib",
-        "struct",
-        "difflib",
-        "traceback",
-        "encodings.idna",
-        "bisect",
-    ):
+        if path.name == "__init__.py" or any(word in path.read_text(encoding="utf-8") for word in FOREIGN):
+            continue
+        try:
+            import_module(f"patchclamp.files.{name}")
+        except ImportError as error:
+            print(f"attacks: patchclamp.files.{name} cannot be imported: {error}", file=sys.stderr)
+    for name in LOADED:
         import_module(name)
 
 
@@ -211,13 +205,19 @@ def _child(writer: int, path: str, folder: str, wanted: str) -> None:
         watch.on = True
         try:
             seen = _look.look(path, wanted)
-            found = {"verdict": seen.verdict, "said": seen.said, "values": seen.values.get(wanted), "read": seen.read}
+            found = {
+                "verdict": seen.verdict,
+                "said": seen.said[:4000],
+                "values": seen.values.get(wanted),
+                "read": seen.read,
+            }
         except BaseException as error:
             found = {"verdict": "bug", "said": _traceback(error, watch), "read": 0}
         watch.on = False
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         found |= {"ms": (_seconds() - began) * 1000, "mb": (peak - memory) / 2**20, "watch": watch.found}
-        os.write(writer, json.dumps(found, default=str).encode()[: 1 << 15])
+        with os.fdopen(writer, "wb") as answer:
+            answer.write(json.dumps(found, default=str).encode())
     finally:
         os._exit(0)
 

@@ -8,4 +8,4 @@ VERDICT = "read"
 
 
 def make(folder: Path) -> Path:
-    return checkpoint(folder, [header(), (b"a.b/c", entry()), (b"a/b/c", entry()), (b"a/b.c", entry())])
+    return checkpoint(folder, [header(), (b"a.b/c", entry()), (b"a/b.c", entry()), (b"a/b/c", entry())])

@@ -9,4 +9,4 @@ CLAIM = "restarts"
 
 
 def make(folder: Path) -> Path:
-    return written(folder, table(raw_block(b"\0\0\0" + b"\xff" * 4)))
+    return written(folder, table(raw_block(b"\0\0\0" + b"\xff" * 4))).with_suffix("")

@@ -9,4 +9,4 @@ CLAIM = "goes back"
 
 
 def make(folder: Path) -> Path:
-    return written(folder, table(raw_block(varint(64) + b"\0a" + b"\xfe\xff\xff", 1)))
+    return written(folder, table(raw_block(varint(64) + b"\0a" + b"\xfe\xff\xff", 1))).with_suffix("")

@@ -9,4 +9,4 @@ CLAIM = "snappy"
 
 
 def make(folder: Path) -> Path:
-    return written(folder, table(raw_block(varint(1 << 40) + b"\0a" + b"\xfe\x01\0" * 100, 1)))
+    return written(folder, table(raw_block(varint(1 << 40) + b"\0a" + b"\xfe\x01\0" * 100, 1))).with_suffix("")

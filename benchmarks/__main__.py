@@ -1,4 +1,4 @@
-"""Run the benchmarks and print one Markdown table: `python -m benchmarks [cold] [live] [--write]`.
+"""Run the benchmarks and print one Markdown table: `python -m benchmarks [cold] [files] [live] [--write]`.
 
 `--write` also puts the table into README.md and docs/benchmarks.md, between their marks.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .measure import HEADER, Result
 
-_GROUPS = ("cold", "live")
+_GROUPS = ("cold", "files", "live")
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 

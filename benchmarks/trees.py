@@ -1,9 +1,9 @@
-"""Is a neuron of a file that of the live network: every architecture of transformers, saved in pieces and opened again.
+"""Is a neuron of a file that of the live network: every architecture of transformers, saved in pieces and opened.
 
     python -m benchmarks.trees [--only TYPE ...] [--jobs N] [--out FILE.json]
 
-Each model is small and random (`benchmarks.architectures`), saved by `save_pretrained` in several files, and opened with
-the class tree that its config.json names (`pc.open(folder, tree=True)`). Of every array of every population a few
+Each model is small and random (`benchmarks.architectures`), saved by `save_pretrained` in several files, and opened
+with the class tree that its config.json names (`pc.open(folder, tree=True)`). Of every array of every population a few
 neurons are read in both, and must have the same bits.
 """
 
@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 import patchclamp as pc
 from patchclamp.model import LayerInfo, Population
 
-from .architectures import NotBuilt, build
+from .architectures import NotBuilt, build, names
 from .architectures.runner import run
 
 SAMPLE = 3
@@ -126,7 +126,15 @@ def _unlike(name: str, mine: Population, theirs: Population, draw: random.Random
 
 def bits(value: torch.Tensor) -> bytes:
     """The bytes of a tensor in C order."""
-    return bytes(value.detach().cpu().clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).numpy().tobytes())
+    return bytes(
+        value.detach()
+        .cpu()
+        .clone(memory_format=torch.contiguous_format)
+        .reshape(-1)
+        .view(torch.uint8)
+        .numpy()
+        .tobytes()
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,8 +144,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out")
     options = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
-    from .architectures import names
-
     results: list[Agreed] = []
     for result in run(options.only or names(), options.jobs, compare):
         shown = result if isinstance(result, Agreed) else Agreed(result.model_type, "failed", result.reason)

@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Callable, Sequence
 from random import Random
 
+from attacks._tensorflow import MAGIC, first_body, raw_block, table
+
 __all__ = ["mutated"]
 
 _EDGES = (
@@ -30,9 +32,10 @@ _EDGES = (
     (1 << 64) - 1,
 )
 _NUMBERS = (
-    b"0", b"-1", b"1", b"2", b"255", b"65536", b"2147483647", b"4294967296", b"9223372036854775807",
-    b"18446744073709551616", b"1e308", b"1e999", b"-0", b"0.5", b"NaN", b"null", b"true", b'""', b"[]", b"{}", b"[[[[]]]]", b"9" * 400,
-)  # fmt: skip
+    *(b"0", b"-1", b"1", b"2", b"255", b"65536", b"2147483647", b"4294967296", b"9223372036854775807"),
+    *(b"18446744073709551616", b"1e308", b"1e999", b"-0", b"0.5", b"NaN", b"null", b"true", b'""', b"[]", b"{}"),
+    *(b"[[[[]]]]", b"9" * 400),
+)
 
 
 def mutated(samples: Sequence[tuple[str, dict[str, bytes]]], seed: int) -> tuple[str, dict[str, bytes]]:
@@ -46,6 +49,9 @@ def mutated(samples: Sequence[tuple[str, dict[str, bytes]]], seed: int) -> tuple
     data = files[name]
     if data[:2] == b"PK" and dice.random() < 0.6:
         return main, {**files, name: _in_archive(data, dice)}
+    if data[-8:] == MAGIC.to_bytes(8, "little") and dice.random() < 0.8:
+        # A block's checksum would hide every other change of a TensorFlow index.
+        return main, {**files, name: table(raw_block(_changed(first_body(data), dice)))}
     others = [data for _, more in samples for data in more.values()]
     return main, {**files, name: _changed(data, dice, others)}
 

@@ -44,6 +44,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
         frozenset(
             {
                 "account",
+                "against",
                 "beside",
                 "capture",
                 "card",

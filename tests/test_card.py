@@ -11,6 +11,8 @@ from torch import nn
 
 import patchclamp
 from patchclamp import card, pages
+from patchclamp.model import Model
+from patchclamp.parts.data import to_json
 from patchclamp.parts.text import text
 from patchclamp.read import address_text, fan_in, held
 
@@ -193,3 +195,11 @@ def test_where_a_neurons_arrays_lie():
 def test_an_address_is_printed_as_it_is_read(address):
     net = patchclamp.open(nn.Sequential(nn.Conv2d(4, 6, 3)))
     assert address_text(net.model, net[address].neurons) == address
+
+
+def test_notes_of_a_network_stand_below_its_table():
+    notes = tuple(f"note {i} \x1b[2J" for i in range(14))
+    model = Model("x", "ONNX", {}, notes=notes)
+    lines = text(card.network_card(model)).splitlines()
+    assert "note: note 0 \\x1b[2J" in lines and lines[-1] == "and 2 more notes"
+    assert to_json(card.network_card(model)) == "[]", "the data stay a list of layers"

@@ -161,7 +161,7 @@ class Addresses:
 
     def __init__(self, layers: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
         self.aliases = aliases or {}
-        self._known = layers if isinstance(layers, Names) else _Listed.fromkeys(layers)
+        self._known: Names = layers if isinstance(layers, Names) else _Listed((name, None) for name in layers)
 
     @cached_property
     def layers(self) -> tuple[str, ...]:

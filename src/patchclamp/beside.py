@@ -38,8 +38,8 @@ class Aligned:
     cells: Population | None
     word: str
     arrays: tuple[Array, Array]
+    models: tuple[Model, Model] = field(repr=False)
     ways: tuple[Placed | None, Placed | None] = (None, None)
-    models: tuple[Model, Model] = field(repr=False, default=(None, None))  # type: ignore[assignment]
     crossed: bool = False
 
     @property

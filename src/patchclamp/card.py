@@ -28,6 +28,8 @@ MOST = 1_000_000
 """Of an array with more numbers a card reads only the first few."""
 SHOWN = 32
 """How many of several neurons a card shows."""
+NOTES = 12
+"""How many notes of a network it shows."""
 BUDGET = 200_000
 """How many numbers it reads for their norms, beyond the first neuron's."""
 
@@ -45,7 +47,14 @@ def network_card(model: Model) -> Page:
     shown = [layer for layer in model.layers.values() if layer.arrays or layer.populations]
     rows = tuple(_layer_row(model, layer) for layer in shown)
     caption = f"{model.source} ({model.framework}): {len(shown):,} layers, {_stored(model):,} parameters"
-    return Page((Table(columns, rows, caption),))
+    return Page((Table(columns, rows, caption), *_notes(model)))
+
+
+def _notes(model: Model) -> Iterator[Text]:
+    """What people should know of the whole: what a file holds that is not read."""
+    yield from (Text(f"note: {note}") for note in model.notes[:NOTES])
+    if len(model.notes) > NOTES:
+        yield Text(f"and {len(model.notes) - NOTES:,} more notes")
 
 
 def _stored(model: Model) -> int:

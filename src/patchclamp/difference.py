@@ -168,9 +168,11 @@ class Diff(Shown):
 
     def page(self, top: int | None = SHOWN) -> Page:
         """The neurons that changed most, and the layers."""
-        words = f"{self.changed:,} of {self.neurons:,} neurons changed"
-        fields: list[tuple[str, object]] = [("a", self.a), ("b", self.b), ("verdict", words if self else "equal")]
-        fields += [("equal but for rounding", self.rounded)] if self.rounded else []
+        verdict = f"{self.changed:,} of {self.neurons:,} neurons changed"
+        if not self.changed:
+            verdict = "not all of both was compared" if self else "equal but for rounding" if self.rounded else "equal"
+        fields: list[tuple[str, object]] = [("a", self.a), ("b", self.b), ("verdict", verdict)]
+        fields += [("only rounded", self.rounded)] if self.rounded else []
         fields += [
             (f"only in {which}", name) for which, some in (("a", self.only_a), ("b", self.only_b)) for name in some
         ]
@@ -180,7 +182,8 @@ class Diff(Shown):
         more = len(self._ranked) - len(shown)
         caption = "the largest relative changes first" + (f"; {more:,} more are not shown" if more else "")
         rows = tuple(tuple(getattr(row, name) for name in names) for row in shown)
-        parts: list[Part] = [Fields(tuple(fields)), Text(self.rule), Table(tuple(map(Column, names)), rows, caption)]
+        parts: list[Part] = [Fields(tuple(fields)), Text(self.rule)]
+        parts += [Table(tuple(map(Column, names)), rows, caption)] if rows else []
         listed = [layer for layer in self.layers if layer.changed or layer.rounded]
         columns = LayerDiff.__match_args__
         if listed:
@@ -292,7 +295,9 @@ def _sums(pair: Aligned, atol: float, wanted: Sequence[Neurons] | None) -> _Sums
                 chosen[list(neurons.numbers)] = True
     elif wanted:
         chosen[:] = False
-    found = _Sums(pair, *(np.zeros(count) for _ in range(5)), *(np.zeros(count, np.int64) for _ in range(2)), chosen)
+    square, before, after, product, largest = np.zeros((5, count))
+    differing, unrounded = np.zeros((2, count), np.int64)
+    found = _Sums(pair, square, before, after, product, largest, differing, unrounded, chosen)
     if not chosen.any():
         return found
     for numbers, x, y in pair.blocks():

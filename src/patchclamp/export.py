@@ -103,8 +103,9 @@ def _written(model: Model, targets: Sequence[Target], format: str, array: str) -
                 what, f"choose one with array={pieces[0].name!r} (--array {pieces[0].name}), or write .json"
             )
         dtype = pieces[0].array.dtype
-        notes = () if _typestr(dtype) == DTYPES[dtype].typestr else (f"{dtype} is written as float32, which is exact",)
-        return _npy(model, pieces[0]), _described(pieces), notes
+        same = _typestr(dtype) == DTYPES[dtype].typestr
+        said = () if same else (f"{dtype} is written as float32, which is exact",)
+        return _npy(model, pieces[0]), _described(pieces), said
     _refuse_for_c(pieces)
     notes = tuple({f"{one.array.dtype} is written as float, which is exact": 0 for one in pieces if _widened(one)})
     return (part.encode("ascii") for part in _c(model, pieces, format)), _described(pieces), notes

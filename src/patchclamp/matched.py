@@ -105,7 +105,7 @@ def aligned(models: tuple[Model, Model], one: LayerInfo, other: LayerInfo) -> It
         elif twin.shape != array.shape:
             yield Apart(array.path, f"shapes differ: {array.shape} and {twin.shape}")
         elif name not in described:
-            yield Aligned(guide, None, name, (array, twin), models=models)
+            yield Aligned(guide, None, name, (array, twin), models)
     for array in left_b.values():
         yield Apart(array.path, "only in b")
 
@@ -115,13 +115,14 @@ def _sure(layer: LayerInfo) -> int:
 
 
 def _alike(one: LayerInfo, other: LayerInfo) -> bool:
-    """Whether the lines of both layers are the same."""
+    """Whether the lines of both layers are the same, but for arrays that only one of them has."""
     lines = [
         {(name, p.array.name): p.layout.line for name, cells in layer.populations.items() for p in cells.placed}
         for layer in (one, other)
     ]
     shared = lines[0].keys() & lines[1].keys()
-    return bool(shared) and all(lines[0][key] == lines[1][key] for key in shared)
+    subset = shared in (lines[0].keys(), lines[1].keys())
+    return bool(shared) and subset and all(lines[0][key] == lines[1][key] for key in shared)
 
 
 def _by_name(
@@ -129,12 +130,15 @@ def _by_name(
 ) -> Iterator[Aligned | Apart]:
     """Arrays of one name and shape, in the order in which they are stored."""
     ours, theirs = ({array.name: array for array in layer.arrays} for layer in (one, other))
+    own = {array.path for array in guide.arrays}
     for cells in guide.populations.values():
         for placed in cells.placed if not cells.via else ():
             name = placed.array.name
+            if placed.array.path not in own:
+                continue  # a part of the layer stores it, and is a layer itself
             if name in ours and name in theirs and ours[name].shape == theirs[name].shape == placed.array.shape:
                 done.add(name)
-                yield Aligned(guide, cells, placed.word, (ours[name], theirs[name]), (placed, placed), models)
+                yield Aligned(guide, cells, placed.word, (ours[name], theirs[name]), models, (placed, placed))
 
 
 def _by_neuron(
@@ -151,14 +155,14 @@ def _by_neuron(
             continue
         for placed in cells.placed:
             match = _counterpart(placed, cells, twin)
-            if match is None:
+            if match is None or placed.array not in one.arrays:
                 continue
             done.update((placed.array.name, match.array.name))
             if reason := _misfit(placed, match, cells, twin):
                 yield Apart(placed.array.path, reason)
             else:
                 arrays = (placed.array, match.array)
-                yield Aligned(one, cells, placed.word, arrays, (placed, match), models, crossed=True)
+                yield Aligned(one, cells, placed.word, arrays, models, (placed, match), crossed=True)
 
 
 def _extent(cells: Population) -> list[int]:

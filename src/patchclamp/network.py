@@ -25,7 +25,7 @@ from .model import LayerInfo, Model, Neurons
 from .neuron import Neuron, Selection, Selections
 from .opening import open_any
 from .record import PARTS, Record, record
-from .save import apply_delta, save_delta, save_network
+from .save import apply_delta, save_delta, save_network, save_undo
 from .shown import Shown
 from .slot import Slot, slot_of
 from .verify import Check, verify
@@ -282,6 +282,10 @@ class NetworkEdit(Edit):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the change to a safetensors file, atomically. It applies to the model it came from and to no other."""
         save_delta(self, path)
+
+    def save_undo(self, path: str | PathLike[str]) -> None:
+        """Write the change that puts this edit of a file back, after it was kept: `edit.load(path)` applies it."""
+        save_undo(self, path)
 
     def load(self, path: str | PathLike[str]) -> None:
         """Apply a change that `save` wrote. Raises EditError for another model, before anything is touched."""

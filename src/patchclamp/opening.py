@@ -127,6 +127,9 @@ def _with_others(
     """
     layers = dict(live)
     layers_of = import_module(_NAMING).layers_of
+    own: dict[str, list[Array]] = {}
+    for array in arrays:
+        own.setdefault(array.name.rpartition(".")[0], []).append(array)
     for name, other in dict(layers_of(left, {})).items():
         here = layers.get(name)
         if here is None:
@@ -134,8 +137,7 @@ def _with_others(
         elif {array.path for array in here.arrays}.isdisjoint(array.path for array in other.arrays):
             layers[name] = replace(here, arrays=(*here.arrays, *other.arrays))
         else:
-            own = [array for array in arrays if array.name.rpartition(".")[0] == name]
-            layers[name] = layers_of(own, {})[name]
+            layers[name] = layers_of(own[name], {})[name]
     return layers
 
 

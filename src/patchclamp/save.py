@@ -7,18 +7,19 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 from .arrays import Array
 from .axes import Key, Line
 from .edit import Edit
 from .errors import EditError, FileError
 from .files._handle import path_text
+from .files.keeper import FileKeeper, FileLedger
 from .files.keys import spans, within
-from .files.safetensors import SafetensorsFile, open_file, write
+from .files.safetensors import SafetensorsFile, Tensor, open_file, write
 from .model import LayerInfo, Model
 
-__all__ = ["LAYERS", "apply_delta", "save_delta", "save_network"]
+__all__ = ["LAYERS", "apply_delta", "save_delta", "save_network", "save_undo"]
 
 LAYERS = "patchclamp.layers"
 DELTA = "patchclamp.delta"
@@ -84,12 +85,39 @@ def save_delta(edit: Edit, path: str | PathLike[str]) -> None:
     if not saved:
         raise EditError("the edit changed nothing, so there is nothing to save")
     keeper = edit.model.keeper
-    tensors, places = [], []
+    tensors: list[Tensor] = []
+    places: list[dict[str, Any]] = []
     for number, (array, key, before) in enumerate(_merged(saved)):
         data = keeper.raw(edit.ledger.now(array, key))
         tensors.append((f"{number}", array.dtype, tuple(before.shape), [data]))
         places.append({"array": array.path, "key": [_spell(index) for index in key]})
-    entries, _ = keeper.state(saved)
+    _write_delta(path, tensors, places, keeper.state(saved)[0])
+
+
+def save_undo(edit: Edit, path: str | PathLike[str]) -> None:
+    """Write the change that puts the edit of a file back, bit for bit: it applies to the file as the edit leaves it.
+
+    It is for a file with that content, under any name, and holds a SHA-256 of every array; so all of the file is read.
+    EditError for a live network, which is put back by `edit.restore()`.
+    """
+    path = path_text(path)
+    keeper = edit.model.keeper
+    if not isinstance(keeper, FileKeeper):
+        hint = "edit.restore() puts it back, and so does the end of its with block"
+        raise EditError("an undo file is for an edit of a file, not of a live network", hint)
+    saved = edit.ledger.saved()
+    if not saved:
+        raise EditError("the edit changed nothing, so there is nothing to put back")
+    tensors: list[Tensor] = []
+    places: list[dict[str, Any]] = []
+    for number, (array, key, _) in enumerate(_merged(saved)):
+        before = keeper.before(array, key)
+        tensors.append((f"{number}", array.dtype, before.shape, [before.data]))
+        places.append({"array": array.path, "key": [_spell(index) for index in key]})
+    _write_delta(path, tensors, places, keeper.after(cast(FileLedger, edit.ledger)))
+
+
+def _write_delta(path: str, tensors: list[Tensor], places: list[dict[str, Any]], entries: Iterable[Any]) -> None:
     digests = {name: _digest(dtype, shape, chunks()) for name, dtype, shape, chunks in entries}
     write(path, tensors, {DELTA: json.dumps({"version": 1, "places": places, "before": digests})})
 

@@ -132,15 +132,20 @@ def slot_of(model: Model, layer: LayerInfo, number: int, axis: str = "") -> Slot
         layout, coords = item.layout, {name: inner}
         if groups > 1 and "group" in layout.sizes:
             coords["group"] = group
+        beside = next(term for term in layout.terms if name in {axis.name for axis in term.axes()})
+        coords |= {axis.name: 0 for axis in beside.axes() if layout.sizes[axis.name] == 1}
         if layout.sizes[name] == extent and item.array.name not in slot.parts:
             slot.parts[item.array.name] = SlotPart(item.array, _keys(layout, coords), layout.remaining(coords))
     return slot
 
 
 def _held(layer: LayerInfo) -> Iterator[tuple[Population, Placed]]:
+    """What the layer stores itself: its parts read what is inside it."""
+    own = {array.path for array in layer.arrays}
     for cells in layer.populations.values():
         for item in cells.placed if not cells.via else ():
-            yield cells, item
+            if item.array.path in own:
+                yield cells, item
 
 
 def _reading(layer: LayerInfo, axis: str) -> Iterator[tuple[Population, Placed, str]]:

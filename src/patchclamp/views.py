@@ -25,9 +25,7 @@ def with_views(layers: Mapping[str, LayerInfo], attribute: Callable[[str, str], 
     return {name: viewed(layer, layers, attribute) for name, layer in layers.items()}
 
 
-def viewed(
-    layer: LayerInfo, layers: Mapping[str, LayerInfo], attribute: Callable[[str, str], Any]
-) -> LayerInfo:
+def viewed(layer: LayerInfo, layers: Mapping[str, LayerInfo], attribute: Callable[[str, str], Any]) -> LayerInfo:
     """The same layer with the populations of its kind's views, which are of the parts that it has among `layers`.
 
     Where a view does not fit what the part holds the layer has none, and says so as its `problem`.
@@ -90,7 +88,7 @@ def _agree(layer: LayerInfo, found: Mapping[str, Population]) -> None:
     leads = {name: math.prod(axis.size for axis in cells.lead) for name, cells in found.items() if cells.via}
     heads = max(leads.values(), default=1)
     for name, lead in leads.items():
-        if heads % lead or (name in ("query", "output") and lead not in (1, heads)):
+        if not lead or heads % lead or (name in ("query", "output") and lead not in (1, heads)):
             raise AxisError(f"its {name} has {lead} heads where others have {heads}")
 
 

@@ -122,3 +122,43 @@ def test_an_edit_that_fails_changes_nothing(run, folder, copy, words, code, mess
     assert (found.returncode, found.stdout) == (code, "")
     assert message in found.stderr and hint in found.stderr
     assert (copy.read_bytes(), (folder / "bare.safetensors").read_bytes()) == held
+
+
+@pytest.mark.parametrize("out", [(), ("--out", "other.safetensors")])
+def test_an_undo_file_puts_every_byte_back_and_applies_to_that_file_only(run, folder, copy, out):
+    held = copy.read_bytes()
+    found = run("edit", "copy.safetensors", "3[2,5]", "--scale", "0.3", "--undo", "back.safetensors", *out)
+    assert found.returncode == 0, found.stderr
+    assert "--apply back.safetensors puts it back" in found.stderr
+    written = out[-1] if out else "copy.safetensors"
+    edited = (folder / written).read_bytes()
+    assert edited != held
+    if out:
+        assert copy.read_bytes() == held
+        refused = run("edit", "copy.safetensors", "--apply", "back.safetensors")
+        assert (refused.returncode, copy.read_bytes()) == (1, held)
+        assert "of another model" in refused.stderr
+    again = run("edit", written, "--apply", "back.safetensors", "--undo", "redo.safetensors", "--format", "json")
+    assert again.returncode == 0, again.stderr
+    said = json.loads(again.stdout)
+    assert (said["address"], said["applied"], said["undo"]) == (None, "back.safetensors", "redo.safetensors")
+    assert {row["array"] for row in said["changes"]} == {"3.weight", "3.bias"}
+    assert (folder / written).read_bytes() == held
+    assert run("edit", written, "--apply", "redo.safetensors").returncode == 0
+    assert (folder / written).read_bytes() == edited
+
+
+def test_an_undo_that_cannot_be_is_refused_before_anything_is_written(run, folder, copy):
+    held = copy.read_bytes()
+    for words, code, said in [
+        (("copy.safetensors",), 2, "one change at a time"),
+        (("copy.safetensors", "--zero"), 2, "takes an ADDRESS"),
+        (("copy.safetensors", "3[2]", "--apply", "x"), 2, "found '3[2]'"),
+        (("copy.safetensors", "--zero", "--apply", "x"), 2, "found --zero"),
+        (("copy.safetensors", "--apply", "copy.safetensors"), 1, "holds a network, not a change"),
+        (("copy.safetensors", "3[2]", "--zero", "--undo", "none/back.safetensors"), 1, "none/back.safetensors"),
+        (("models:make", "3[2]", "--zero", "--undo", "b", "--out", "o.safetensors"), 1, "not of a live network"),
+    ]:
+        found = run("edit", *words)
+        assert (found.returncode, said in found.stderr) == (code, True), found.stderr
+    assert copy.read_bytes() == held

@@ -56,7 +56,7 @@ def test_version(run):
         (("layers", "none.safetensors"), 1, "there is no such file", "relative to"),
         (("layers", "none"), 1, "is no file", "module:function"),
         (("layers", "models.py"), 1, "models.py", ""),
-        (("layers", "."), 1, "a folder", ""),
+        (("layers", "/dev"), 1, "/dev: it holds no network", "give the file or folder"),
         (("layers", "modles:make"), 1, "no module 'modles'", "looked for in"),
         (("layers", "models.py:make"), 1, "no module", "models:function"),
         (("layers", "models:mkae"), 1, "no 'mkae'", "did you mean make?"),

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import patchclamp as pc
+from patchclamp.errors import FileError
+from patchclamp.files.keras._classes import FOLDED, snake, variables
+from patchclamp.kinds import find
+
 os.environ.setdefault("KERAS_BACKEND", "torch")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     keras = pytest.importorskip("keras")
     h5py = pytest.importorskip("h5py")
-
-import patchclamp as pc
-from patchclamp.errors import FileError
-from patchclamp.files.keras._classes import FOLDED, snake, variables
-from patchclamp.kinds import find
 
 # Keras' torch backend makes arrays of tensors in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -355,6 +355,20 @@ def test_the_layout_of_keras_3_without_names(tmp_path: Path) -> None:
     same(pc.open(old), held(network))
 
 
+def test_the_layout_of_keras_2_13(tmp_path: Path) -> None:
+    """It called the groups of layers otherwise."""
+    network = nested()
+    path = saved(network, tmp_path / "m.keras")
+    old = tmp_path / "old.keras"
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(old, "w") as made:
+        made.writestr("config.json", archive.read("config.json"))
+        (tmp_path / "w.h5").write_bytes(archive.read("model.weights.h5"))
+        with h5py.File(tmp_path / "w.h5", "a") as file:
+            file.move("layers", "_layer_checkpoint_dependencies")
+        made.write(tmp_path / "w.h5", "model.weights.h5")
+    same(pc.open(old), held(network))
+
+
 def test_a_subclassed_model_is_read_by_the_names_of_its_attributes(tmp_path: Path) -> None:
     class Net(keras.Model):
         def __init__(self) -> None:
@@ -488,7 +502,7 @@ def test_a_real_edge_detector() -> None:
         ({"config.json": '{"a":' * 200_000, "model.weights.h5": ""}, "too deeply"),
         ({"config.json": "{}"}, "no model.weights.h5"),
         ({"config.json": "{}", "model.weights.npz": ""}, "pickled"),
-        ({"config.json": "{}", "model.weights.h5": "not HDF5"}, "cannot be read as HDF5"),
+        ({"config.json": "{}", "model.weights.h5": "not HDF5"}, "does not begin as HDF5"),
     ],
 )
 def test_bad_archives_are_refused(members: dict[str, str], claim: str, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import pickle
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import files
 from pathlib import Path
 
@@ -296,3 +298,25 @@ def test_whatever_bytes_are_changed_ends_in_a_result_or_a_file_error(tmp_path_fa
                 array.read(())
         except FileError:
             pass
+
+
+def test_threads_that_read_deflated_arrays_at_once_get_their_own_numbers(tmp_path):
+    arrays = {f"l{i}": np.random.default_rng(i).standard_normal((400, 50)) for i in range(3)}
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    stored = {array.path: array for array in open_stored(str(tmp_path / "a.npz")).arrays}
+
+    def read(job):
+        name, row = job
+        return stored[name].read((row,)).data == arrays[name][row].tobytes()
+
+    jobs = [(f"l{i % 3}", (i * 37) % 400) for i in range(120)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, jobs))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_array_can_be_sent_to_another_process(tmp_path, save):
+    save(tmp_path / "a.npz", w=np.arange(6.0))
+    array = open_stored(str(tmp_path / "a.npz")).arrays[0]
+    array.read(())
+    assert pickle.loads(pickle.dumps(array.storage)).read(()).tolist() == list(range(6))

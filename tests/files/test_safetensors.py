@@ -49,12 +49,16 @@ def row(dtype: object = "F32", shape: object = (2,), offsets: object = (0, 8), *
 
 def error_of(path: Path) -> FileError:
     with pytest.raises(FileError) as caught:
-        stored = open_stored(str(path))
-        try:
-            list(stored.arrays)
-        finally:
-            stored.close()
+        listed(path)
     return caught.value
+
+
+def listed(path: Path) -> None:
+    stored = open_stored(str(path))
+    try:
+        list(stored.arrays)
+    finally:
+        stored.close()
 
 
 def left_over(folder: Path) -> list[str]:
@@ -202,7 +206,7 @@ def test_a_key_that_does_not_fit_is_an_address_error(tmp_path, key, reason):
 
 
 def test_a_row_reads_its_own_bytes_and_a_column_never_the_file(tmp_path, monkeypatch):
-    rows, wide, narrow = 300, 8192, 64
+    rows, wide, narrow = 300, 16384, 64
     arrays = {"wide": np.arange(rows * wide, dtype=np.float32).reshape(rows, wide)}
     arrays["narrow"] = np.arange(rows * narrow, dtype=np.float32).reshape(rows, narrow)
     safetensors.numpy.save_file(arrays, tmp_path / "a.safetensors")
@@ -624,7 +628,6 @@ class Stop(Exception):
 def test_an_exception_while_writing_leaves_the_old_file_and_nothing_else(tmp_path, kind):
     def chunks():
         yield b"1234"
-        assert left_over(tmp_path)
         raise kind
 
     path = tmp_path / "a.safetensors"
@@ -696,6 +699,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     )
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.safetensors"] or len(left_over(tmp_path)) == 1
 
 
 def test_permissions_and_symlinks_are_kept(tmp_path):

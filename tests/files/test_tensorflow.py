@@ -5,6 +5,7 @@ The fixtures are made by data/tensorflow/make.py. The SavedModel is that of basi
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 import zlib
@@ -279,3 +280,102 @@ def test_whatever_bytes_are_changed_ends_in_a_result_or_a_file_error(tmp_path_fa
                 array.read(())
         except FileError:
             pass
+
+
+def test_variables_that_keras_3_exports_twice_are_listed_once():
+    stored = open_prefix(FileHandle(DATA / "exported.index"))
+    expected = np.load(DATA / "exported.npz")
+    assert len(stored.arrays) == 8
+    assert "8 tensors of variables stored twice" in stored.notes[0]
+    for array in stored.arrays:
+        assert np.array_equal(numbers(array), expected[stored_as(array)]), array.path
+    assert {array.path.rpartition(".")[0] for array in stored.arrays} == {"conv", "bn", "head"}
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return bytes((number << 3, value))
+    size = len(value)
+    return bytes((number << 3 | 2, size & 127 | 128, size >> 7)) + value
+
+
+def saved(folder, said, beside):
+    """A SavedModel of one dense layer, which states the layers in `said`, in the graph or in a file beside it."""
+    (folder / "variables").mkdir()
+    written(folder, table([HEADER, (b"block/d/bias", entry()), (b"block/d/kernel", entry(dims=(1, 2), offset=8))]))
+    for ending in ("index", "data-00000-of-00001"):
+        (folder / f"x.{ending}").rename(folder / "variables" / f"variables.{ending}")
+    texts = [json.dumps(layer).encode() if isinstance(layer, dict) else layer for layer in said]
+    graph = b"".join(field(1, field(4, field(3, text))) for text in texts)
+    (folder / "saved_model.pb").write_bytes(
+        b"\x08\x01" + field(2, field(1, b"") + (b"" if beside else field(7, graph)))
+    )
+    if beside:
+        (folder / "keras_metadata.pb").write_bytes(b"".join(field(1, field(5, text)) for text in texts))
+    return folder
+
+
+DENSE = {"name": "d", "class_name": "Dense", "config": {"units": 2, "activation": "relu"}}
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ([DENSE], ("keras.layers.Dense", "stated")),
+        ([b"no json", b'{"class_name"', b'["class_name"]', DENSE], ("keras.layers.Dense", "stated")),
+        ([{**DENSE, "class_name": "Mine"}], ("keras.layers.Dense", "inferred")),
+        ([{**DENSE, "class_name": "os.system"}], ("keras.layers.Dense", "inferred")),
+        ([{**DENSE, "name": "other"}], ("keras.layers.Dense", "inferred")),
+        ([{**DENSE, "config": {"units": 3}}], ("keras.layers.Dense", "unknown")),
+        ([], ("keras.layers.Dense", "inferred")),
+    ],
+)
+def test_what_a_saved_model_states(tmp_path, beside, said, known):
+    layer = open_path(saved(tmp_path, said, beside)).layers["block.d"]
+    assert (layer.class_name, layer.known) == known
+
+
+def test_sizes_that_are_no_numbers_are_passed_over(tmp_path):
+    said = {"name": "d", "class_name": "Conv1D", "config": {"filters": [], "groups": [1], "strides": {"a": 1}}}
+    assert open_path(saved(tmp_path, [said], False)).layers["block.d"].kind is None
+
+
+def test_a_graph_that_cannot_be_read_leaves_the_variables(tmp_path):
+    folder = saved(tmp_path, [DENSE], False)
+    graph = folder / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\xff" * 3)
+    model = open_path(folder)
+    assert model.layers["block.d"].known == "inferred"
+    assert "cannot be read" in model.notes[0]
+
+
+def test_the_file_of_the_numbers_alone(tmp_path):
+    copied(tmp_path)
+    with pytest.raises(FileError, match=r"without their names\n  hint: give the \.index file"):
+        open_stored(str(tmp_path / "names.data-00000-of-00001"))
+
+
+def packed_table(packed):
+    """An index whose block of entries is packed by snappy."""
+    data = packed + b"\x01"
+    data += struct.pack("<I", _masked(_crc32c(data, 0, len(data))))
+    index = block([(b"~", bytes((0, len(packed))))])
+    footer = bytes((0, 0, len(data), len(index) - 5))
+    return data + index + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
+
+
+def test_a_packed_block_is_read_and_its_flaws_are_refused(tmp_path):
+    plain = block([HEADER, (b"d/kernel", entry())])[:-5]
+    assert len(plain) <= 60
+    good = packed_table(bytes((len(plain), len(plain) - 1 << 2)) + plain)
+    assert [array.path for array in open_prefix(FileHandle(written(tmp_path, good))).arrays] == ["d.kernel"]
+    flaws = {
+        "which snappy cannot do": b"\xff\xff\xff\x7f\x00a",
+        "goes back 9 bytes": b"\x08\x00a\x01\x09",
+        "plain bytes are said to follow": b"\x08\xf0\xff\x00",
+        "does not unpack to": b"\x08\x04ab",
+    }
+    for reason, data in flaws.items():
+        with pytest.raises(FileError, match=reason):
+            open_prefix(FileHandle(written(tmp_path, packed_table(data))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import PatchclampError
@@ -21,10 +21,14 @@ examples:
   patchclamp edit model.safetensors "fc1[3]" --zero --dry-run
   patchclamp edit model.safetensors "fc1[3]" --scale 0.5 --out half.safetensors
   patchclamp edit model.safetensors "conv1[3]" --set weight=@sobel.json --set bias=0
+  patchclamp edit model.safetensors "fc1[3]" --zero --undo back.safetensors
+  patchclamp edit model.safetensors --apply back.safetensors
   patchclamp edit models:make "fc1[3]" --add bias=0.1 --delta change.safetensors
 
 A file is replaced as a whole or not at all: in its own place, or as --out. The change of a live network ends with the
 command, so it needs --out (the whole state) or --delta (the change alone, which applies to that very network).
+--undo writes the change that puts a file back bit for bit, and --apply applies it, or what --delta wrote. Both name the
+network that they are for by a SHA-256 of every array, so all of it is read.
 @FILE is .json, .npy or .csv (numbers without a header). Printed is what changed, with the Euclidean norm before and
 after.
 """
@@ -33,13 +37,17 @@ VERBS = ("zero", "scale", "set", "add")
 
 
 def options(parser: ArgumentParser) -> None:
-    parser.add_argument("address", metavar="ADDRESS", help='a neuron or several: "conv1[3]", fc1:3, "conv*[*]"')
+    parser.add_argument(
+        "address", metavar="ADDRESS", nargs="?", help='a neuron or several: "conv1[3]", fc1:3, "conv*[*]"'
+    )
     parser.add_argument("--zero", action="store_true", default=None, help="set weights and bias to zero")
     parser.add_argument("--scale", type=float, metavar="K", help="multiply weights and bias by a number")
     parser.add_argument("--set", action="append", metavar="ARRAY=VALUE", help="write an array: a number, or @FILE")
     parser.add_argument("--add", action="append", metavar="ARRAY=VALUE", help="add to an array: a number, or @FILE")
     parser.add_argument("--out", metavar="FILE", help="write the whole network there, and leave MODEL as it is")
     parser.add_argument("--delta", metavar="FILE", help="write the change alone there")
+    parser.add_argument("--undo", metavar="FILE", help="write there what puts the file back")
+    parser.add_argument("--apply", metavar="FILE", help="apply a change that --delta or --undo wrote; takes no ADDRESS")
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
 
 
@@ -55,7 +63,8 @@ class _Changed:
 
 
 def run(options: Namespace, out: Output) -> int:
-    verb = _verb(options)
+    verb = "" if options.apply else _verb(options)
+    _refuse_strays(options)
     given = (
         {name: _given(text) for name, text in (_named(text) for text in getattr(options, verb))}
         if verb in ("set", "add")
@@ -66,10 +75,14 @@ def run(options: Namespace, out: Output) -> int:
         raise Usage("edit: the change of a live network ends with this command", "--out FILE or --delta FILE keeps it")
     network = opened.network
     with network.edit() as edit:
-        change = edit[options.address]
-        _change(change, verb, options.scale, given)
+        tied: Sequence[str] = ()
+        if options.apply:
+            edit.load(options.apply)
+        else:
+            change = edit[options.address]
+            _change(change, verb, options.scale, given)
+            tied = change.tied
         changed = list(_changes(edit.ledger))
-        tied = change.tied
         if not options.dry_run:
             _keep(opened, network, edit, options)
     _write(changed, options, out)
@@ -77,6 +90,15 @@ def run(options: Namespace, out: Output) -> int:
         print(f"the same memory is {path}: it changes too", file=sys.stderr)
     print(_said(opened, options), file=sys.stderr)
     return Exit.OK
+
+
+def _refuse_strays(options: Namespace) -> None:
+    verbs = [verb for verb in VERBS if getattr(options, verb) is not None]
+    if options.apply and (options.address or verbs):
+        stray = f"--{verbs[0]}" if verbs else repr(options.address)
+        raise Usage(f"edit: --apply says itself what changes and where, found {stray}", "edit MODEL --apply FILE")
+    if not options.apply and not options.address:
+        raise Usage("edit: it takes an ADDRESS, or --apply FILE", 'edit MODEL "fc1[3]" --zero')
 
 
 def _verb(options: Namespace) -> str:
@@ -142,6 +164,8 @@ def _norm(numbers: list[Any]) -> float:
 def _keep(opened: Opened, network: Any, edit: Any, options: Namespace) -> None:
     if options.delta:
         edit.save(options.delta)
+    if options.undo:
+        edit.save_undo(options.undo)  # before the file is replaced: an undo without its edit does no harm
     if opened.live and options.out:
         network.save(options.out)
     elif not opened.live and (options.out or not options.delta):
@@ -152,7 +176,8 @@ def _said(opened: Opened, options: Namespace) -> str:
     if options.dry_run:
         return f"nothing was written: this was a dry run on {options.model}"
     written = [path for path in (options.out, options.delta) if path]
-    return f"written: {', '.join(written)}; {options.model} is as it was" if written else f"written: {options.model}"
+    said = f"written: {', '.join(written)}; {options.model} is as it was" if written else f"written: {options.model}"
+    return f"{said}; --apply {options.undo} puts it back" if options.undo else said
 
 
 def _write(changed: list[_Changed], options: Namespace, out: Output) -> None:
@@ -160,7 +185,8 @@ def _write(changed: list[_Changed], options: Namespace, out: Output) -> None:
         rows = [{name: getattr(row, name) for name in row.__match_args__} for row in changed]
         written = None if options.dry_run else options.out or (None if options.delta else options.model)
         found = {"address": options.address, "dry_run": options.dry_run, "out": written}
-        out.json({**found, "delta": None if options.dry_run else options.delta, "changes": rows})
+        files = {word: None if options.dry_run else getattr(options, word) for word in ("delta", "undo")}
+        out.json({**found, **files, "applied": options.apply, "changes": rows})
         return
     columns = (
         Column("array"),

@@ -46,7 +46,7 @@ def run(options: Namespace, out: Output) -> int:
         if options.kind == "npy":
             out.stream.flush()
             for chunk in chunks:
-                out.stream.buffer.write(chunk)  # type: ignore[attr-defined]
+                out.stream.buffer.write(chunk)
         else:
             out.write(chunk.decode() for chunk in chunks)
         return Exit.OK

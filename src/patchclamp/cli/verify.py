@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from ..against import against
 from ..arrays import DTYPES
 from ..errors import OpenError
 from ..locate import head_of
-from ..model import LayerInfo, Model
+from ..model import Model
 from ..neuron import Selections
 from ..pages import check_page
 from ..parts.tree import Fields, Heading, Page
-from ..read import held
 from .models import Opened, open_live, open_model
 from .options import shape
 from .outcome import Exit, Usage
@@ -33,7 +33,8 @@ examples:
 
 The output is recomputed in float64 from the stored arrays and the recorded inputs, and compared with what the network
 gave; the tolerance is derived from its arithmetic. Exit code 3 means that it does not hold. A file cannot run: with
---live its numbers are first compared with the live network's, bit for bit.
+--live its numbers are first compared with the live network's, bit for bit; packed numbers as they are decoded, in the
+live network's type; arrays that have other axes or names there, as in Keras files, neuron by neuron.
 """
 
 
@@ -71,10 +72,13 @@ def run(options: Namespace, out: Output) -> int:
         raise Usage("verify: --live goes with a file, and this network is live already", "leave --live out")
     if not opened.live:
         live = _live_twin(options)
-        if different := list(_different(opened.model, live.model, options.address)):
+        compared = list(against(opened.model, live.model, options.address))
+        if different := [one.said for one in compared if one.said]:
             _write_different(options, different, out)
             return Exit.REFUTED
-        print(f"{options.address}: {options.model} holds the same bits as {options.live}", file=sys.stderr)
+        how = "; ".join(dict.fromkeys(one.how for one in compared))
+        same = f"{options.model} holds the same bits as {options.live}{how and f' ({how})'}"
+        print(f"{options.address}: {same}", file=sys.stderr)
         opened = live
     if head_of(opened.model, opened.model.addresses.parse(options.address)) is None:
         pointed(opened.model, options.address)  # a wrong address is said before an input is asked for
@@ -128,33 +132,6 @@ def _typed(model: Model, x: Any, source: str) -> Any:
     if source and str(x.dtype) != own.dtype:
         print(f"{source} holds {x.dtype}; the network is given {own.dtype}", file=sys.stderr)
     return model.runner.like(x, own.read())
-
-
-def _different(file: Model, live: Model, address: str) -> Iterator[str]:
-    """The arrays of an address that are not bit for bit the same in a file and in a live network."""
-    theirs = dict(_bits(live, address, live.keeper.raw))
-    ours = dict(_bits(file, address, lambda values: values.data))
-    for name in dict.fromkeys((*ours, *theirs)):
-        if name not in ours and any(path in file.arrays for path in theirs[name][2]):
-            continue  # stored once, under the name that it is tied to
-        if name not in ours or name not in theirs:
-            yield f"{name} (only in {'the file' if name in ours else 'the live network'})"
-        elif ours[name][:2] != theirs[name][:2]:
-            yield name
-
-
-def _bits(model: Model, address: str, raw: Callable[[Any], bytes]) -> Iterator[tuple[str, tuple[str, bytes, Any]]]:
-    """Name -> element type, bytes, names that the array is tied to."""
-    for target in pointed(model, address):
-        if isinstance(target, LayerInfo):
-            for array in target.arrays:
-                if array.role != "computed":
-                    yield array.path, (array.dtype, raw(array.read()), array.tied)
-            continue
-        for number in target.numbers:
-            for part in held(target, number):
-                name = f"{part.placed.array.path} of {target.population.noun} {number}"
-                yield name, (part.dtype, raw(part.read()), part.placed.array.tied)
 
 
 def _write_different(options: Namespace, different: list[str], out: Output) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -14,13 +15,18 @@ from ._handle import path_text
 __all__ = ["put", "replacing"]
 
 
+_OPEN_FILES = "/proc/self/fd"
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[FileIO]:
     """A new file (read and write) that takes the place of `path` when the block ends without an exception.
 
-    It is written under another name in the same folder, synced to disk, then renamed. After any exception,
-    KeyboardInterrupt included, it is removed and the old file is as it was. A symlink is followed: the file it leads to
-    is replaced. The new file has the permissions of the old one, or the default ones. FileError if that cannot be done.
+    It is written without a name in the same folder, synced to disk, then named and renamed; so nothing is left of it if
+    the process is killed. Where the system or the disk cannot do that, it has another name meanwhile, `.patchclamp-` and
+    `.tmp`, which a killed process leaves behind and anyone may delete. After any exception, KeyboardInterrupt included,
+    it is removed and the old file is as it was. A symlink is followed: the file it leads to is replaced. The new file
+    has the permissions of the old one, or the default ones. FileError if that cannot be done.
 
     >>> with replacing("/tmp/patchclamp-example") as file:
     ...     put("/tmp/patchclamp-example", file, b"whole")
@@ -34,10 +40,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[FileIO]:
     folder = os.path.dirname(real)
     temporary = os.path.join(folder, f".patchclamp-{os.urandom(8).hex()}.tmp")
     try:
-        file = _create(path, temporary, old)
+        file, named = _create(path, temporary, old)
         with file:
             yield file
-            _finish(path, file)
+            _finish(path, file, "" if named else temporary)
         _rename(path, temporary, real)
     except BaseException:
         with suppress(OSError):
@@ -76,26 +82,44 @@ def _status(path: str | os.PathLike[str], real: str) -> os.stat_result | None:
     return status
 
 
-def _create(path: str | os.PathLike[str], temporary: str, old: os.stat_result | None) -> FileIO:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-    try:
-        fd = os.open(temporary, flags, 0o666 if old is None else 0o600)
-    except OSError as error:
-        raise _refused(path, error) from error
+def _create(path: str | os.PathLike[str], temporary: str, old: os.stat_result | None) -> tuple[FileIO, bool]:
+    """A new file that can be read and written, and whether it has its temporary name already."""
+    mode = 0o666 if old is None else 0o600
+    fd, named = _unnamed(os.path.dirname(temporary), mode), False
+    if fd is None:
+        named = True
+        try:
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        except OSError as error:
+            raise _refused(path, error) from error
     try:
         if old is not None:
             with suppress(OSError):  # only a privileged user may give the file back to its owner
                 os.fchown(fd, old.st_uid, old.st_gid)
             os.fchmod(fd, stat.S_IMODE(old.st_mode))
-        return FileIO(fd, "w+b")
+        return FileIO(fd, "w+b"), named
     except BaseException:
         os.close(fd)
         raise
 
 
-def _finish(path: str | os.PathLike[str], file: FileIO) -> None:
+def _unnamed(folder: str, mode: int) -> int | None:
+    """A file without a name in a folder; None where there are none, or where they cannot be named later."""
+    if sys.platform != "linux" or not os.path.isdir(_OPEN_FILES):
+        return None
     try:
-        os.fsync(file.fileno())
+        return os.open(folder, os.O_RDWR | os.O_TMPFILE, mode)
+    except OSError:
+        return None
+
+
+def _finish(path: str | os.PathLike[str], file: FileIO, name: str) -> None:
+    """Sync the file to disk, then give it a name if it needs one."""
+    fd = file.fileno()
+    try:
+        os.fsync(fd)
+        if name:  # a descriptor given makes it follow the link, which is how a file without a name is named
+            os.link(f"{_OPEN_FILES}/{fd}", name, src_dir_fd=fd, follow_symlinks=True)
     except OSError as error:
         raise _refused(path, error) from error
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import weakref
+from io import FileIO
 from os import fstat, pread
 from time import monotonic
 from typing import Any
 
 from ..errors import FileError
+from .source import Source
 
-__all__ = ["FileHandle", "contained", "path_text"]
+__all__ = ["FileHandle", "contained", "path_text", "read_each"]
 
 _CHUNK = 1 << 30  # one pread takes at most 2 GiB on Linux
 _LOOK = 0.01
@@ -47,7 +50,18 @@ class FileHandle:
     Pickled, it opens the same path again, and refuses if another file is there by then.
     """
 
-    __slots__ = ("__weakref__", "_close", "_fd", "_identity", "_look", "_mark", "_place", "path", "size")
+    __slots__ = (
+        "__weakref__",
+        "_changed_at",
+        "_close",
+        "_fd",
+        "_identity",
+        "_links",
+        "_look",
+        "_place",
+        "path",
+        "size",
+    )
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path_text(path)
@@ -64,7 +78,7 @@ class FileHandle:
         status = fstat(self._fd)
         _refuse_irregular(self.path, status)
         self._identity = _identity(status)
-        self._mark = status.st_ctime_ns, status.st_nlink
+        self._changed_at, self._links = status.st_ctime_ns, status.st_nlink
         self._look = monotonic() + _LOOK
         self.size = status.st_size
 
@@ -75,6 +89,34 @@ class FileHandle:
         except OSError as error:
             raise self._unreadable(error, offset, length) from error
         return data if len(data) == length else self._longer(data, offset, length)
+
+    def cached(self, offset: int) -> bool:
+        """Whether the byte at `offset` is in memory already; False where the system does not say."""
+        if sys.platform != "linux":
+            return False
+        try:
+            return os.preadv(self._fd, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+        except OSError:
+            return False
+
+    def expect(self, offsets: range, length: int) -> None:
+        """Tell the system that so many bytes at each of these places will be read soon."""
+        if sys.platform == "linux":
+            for offset in offsets:
+                os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_WILLNEED)
+
+    def copy_to(self, file: FileIO) -> int:
+        """Copy as much of the file as the system copies by itself, from its begin on; some share the bytes on disk."""
+        done = 0
+        if sys.platform == "linux":
+            try:
+                while done < self.size and (
+                    part := os.copy_file_range(self._fd, file.fileno(), min(self.size - done, _CHUNK), done)
+                ):
+                    done += part
+            except OSError:  # it cannot, or the disk is full, which the next write will say
+                pass
+        return done
 
     def _longer(self, data: bytes, offset: int, length: int) -> bytes:
         """The rest of a read that the system cut short: it gives at most 2 GiB at once."""
@@ -108,8 +150,8 @@ class FileHandle:
         except OSError as error:
             raise self._unreadable(error, 0, self.size) from error
         if (
-            held.st_ctime_ns != self._mark[0]
-            or held.st_nlink != self._mark[1]
+            held.st_ctime_ns != self._changed_at
+            or held.st_nlink != self._links
             or held.st_size != self.size
             or monotonic() > self._look
         ):
@@ -128,7 +170,7 @@ class FileHandle:
             raise FileError(self.path, reason, hint=_AGAIN) from error
         if there != self._identity:
             raise FileError(self.path, "the file was replaced by another since it was opened", hint=_AGAIN)
-        self._mark = held.st_ctime_ns, held.st_nlink
+        self._changed_at, self._links = held.st_ctime_ns, held.st_nlink
         self._look = monotonic() + _LOOK
 
     def sibling(self, name: str) -> FileHandle:
@@ -148,26 +190,40 @@ class FileHandle:
         return _same, (self._place, self._identity)
 
 
+def read_each(source: Source, offsets: range, length: int) -> bytes:
+    """The `length` bytes at each of some places, one after the other. FileError as `read` of a source."""
+    if isinstance(source, FileHandle):
+        try:
+            fd = source._fd
+            data = b"".join([pread(fd, length, offset) for offset in offsets])
+        except OSError:
+            data = b""
+        if len(data) == length * len(offsets):
+            return data
+    return b"".join([source.read(offset, length) for offset in offsets])
+
+
 def contained(folder: str, name: str, path: str) -> str:
     """The path of `name` under `folder`, for a file at `path` that names it. FileError if it would lie elsewhere."""
     parts = name.replace("\\", "/").split("/")
+    short = name if len(name) <= 200 else f"{name[:200]}..."
     if (
-        not name
+        not 0 < len(name) <= 4096
         or "\0" in name
         or os.path.isabs(name)
         or name.startswith(("/", "\\"))
         or ".." in parts
         or ":" in parts[0]
     ):
-        raise FileError(path, f"it names the file {name!r}, which does not lie in its own folder", hint=_OUTSIDE)
+        raise FileError(path, f"it names the file {short!r}, which does not lie in its own folder", hint=_OUTSIDE)
     found = os.path.join(folder, *parts)
     real, home = os.path.realpath(found), os.path.realpath(folder)
     homes = [home]
-    revisions = os.path.dirname(home)
-    if os.path.basename(revisions) == "snapshots":
-        homes.append(os.path.join(os.path.dirname(revisions), "blobs"))
+    cache, inside, _ = home.rpartition(f"{os.sep}snapshots{os.sep}")
+    if inside:
+        homes.append(os.path.join(cache, "blobs"))
     if not any(os.path.commonpath((real, root)) == root for root in homes):
-        raise FileError(path, f"it names the file {name!r}, a link to outside of its folder", hint=_OUTSIDE)
+        raise FileError(path, f"it names the file {short!r}, a link to outside of its folder", hint=_OUTSIDE)
     return found
 
 

@@ -6,13 +6,15 @@ Source of the format: The HDF Group, HDF5 File Format Specification, version 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
 
 __all__ = ["Reader", "Refused", "shortly"]
 
 OBJECTS_MOST = 20_000
+SOME, SECONDS_EACH = 256, 4e-4
+"""Processor time that an object may take, given after so many; one takes a quarter of it."""
 DEPTH_MOST = 64
 NAME_MOST = 1024
 NOTES_MOST = 100
@@ -35,10 +37,11 @@ class Refused(Exception):
 class Reader:
     """An open HDF5 file: its objects, and numbers out of them."""
 
-    def __init__(self, source: Any, size: int, h5py: Any, numpy: Any) -> None:
+    def __init__(self, source: Any, size: int, libraries: tuple[Any, Any], extend: Callable[[float], None]) -> None:
+        h5py, self.np = libraries
         self.h5 = h5py
-        self.np = numpy
         self.size = size
+        self.extend = extend
         self.file = h5py.File(source, "r", rdcc_nbytes=1 << 20)
         self.objects: list[dict[str, Any]] = []
         self.notes: list[tuple[str, str]] = []
@@ -128,6 +131,8 @@ class Reader:
         if place in seen:
             raise Refused("a second name of an object that is read under its first")
         seen.add(place)
+        if len(seen) % SOME == 0:
+            self.extend(SOME * SECONDS_EACH)
         if isinstance(found, self.h5.h5g.GroupID):
             if len(path) > DEPTH_MOST:
                 raise Refused(f"it lies deeper than {DEPTH_MOST} groups")

@@ -18,8 +18,9 @@ from ._ranges import hyperslab
 from ._strided import Strided
 from .source import Source
 
-__all__ = ["Dataset", "Group", "Tree", "read_tree"]
+__all__ = ["SIGNATURE", "Dataset", "Group", "Tree", "read_tree"]
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 PIECE = 16 << 20
 """Longest part of a dataset in chunks that the child is asked for at once, in bytes."""
 _BAD = "the file is damaged or was made to deceive; download or save it again"
@@ -148,17 +149,26 @@ def _pieces(spans: list[range], itemsize: int) -> Iterator[list[range]]:
 
 def read_tree(source: Source) -> Tree:
     """Every object of an HDF5 file. FileError for one that is none, or that the library cannot read."""
+    if source.size < 8 or source.read(0, 8) != SIGNATURE:
+        raise FileError(source.path, "it does not begin as HDF5 does", place="byte 0", hint=_BAD)
     asked = Asked(source)
     try:
         found = asked.ask({"do": "list"})
+        root, notes = _grown(asked, found["objects"]), tuple(_notes(found))
     except Refused as refused:
         asked.rest()
         raise FileError(source.path, f"it cannot be read as HDF5: {refused.reason}", hint=_BAD) from None
+    except FileError:
+        asked.rest()
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError):
+        asked.rest()
+        raise FileError(source.path, "it cannot be read as HDF5: its listing makes no sense", hint=_BAD) from None
     except BaseException:
         asked.rest()
         raise
     source.refuse_changed()
-    tree = Tree(_grown(asked, found["objects"]), tuple(_notes(found)), asked)
+    tree = Tree(root, notes, asked)
     if not any(isinstance(dataset.storage, Chunked) for dataset in tree.root.walk()):
         asked.rest()
     return tree
@@ -173,7 +183,8 @@ def _grown(asked: Asked, objects: list[dict[str, Any]]) -> Group:
             root = Group((), found["said"])
             continue
         over = root.at(*path[:-1])
-        assert over is not None
+        if over is None:
+            raise LookupError(path)
         if "said" in found:
             over.groups[path[-1]] = Group(path, found["said"])
         else:

@@ -127,7 +127,7 @@ class _Open:
 def read_tree(source: Source, begin: int, end: int) -> Any:
     """The one value that fills these bytes. FileError for anything that is not, or is deeper or longer than allowed.
 
-    Maps become dicts, whose keys are text or whole numbers and stand once; runs of bytes become `Run`, extensions `Ext`.
+    Maps become dicts, whose keys are text or whole numbers and stand once; bytes become `Run`, extensions `Ext`.
     """
     reader = _Reader(source, begin, end)
     stack: list[_Open] = []

@@ -13,6 +13,7 @@ __all__ = ["Field", "Malformed", "fields", "packed", "signed", "varint"]
 Field = tuple[int, int, int, int]
 """A field: number, wire type, and its value (types 0, 1, 5) or where its bytes begin; where it ends."""
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_LONG = "an integer has more than 64 bits"
 
 
 class Malformed(Exception):
@@ -37,10 +38,10 @@ def varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
         value |= (byte & 127) << shift
         if byte < 128:
             if value >> 64:
-                break
+                raise Malformed(at, _LONG)
             return value, at
         shift += 7
-    raise Malformed(at, "an integer has no end" if at >= end else "an integer has more than 64 bits")
+    raise Malformed(at, _LONG if shift >= 70 else "an integer has no end")
 
 
 def fields(data: bytes | memoryview, start: int, end: int) -> Iterator[Field]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import cache, cached_property
 from math import prod
+from operator import itemgetter
 from typing import cast
 
 from ..arrays import DTYPES
@@ -45,6 +47,7 @@ WORDS: dict[str, tuple[str, int]] = {
 }
 """The header's words for element types, our names and bits an element, in the order of the reference implementation."""
 
+_FIELDS = ("dtype", "shape", "data_offsets")
 _OTHERS = 64
 """After so many names of other layers that begin like the one that is looked for, all are listed instead."""
 
@@ -113,14 +116,25 @@ class Header:
 
     def of(self, layer: str) -> tuple[Entry, ...]:
         """The arrays whose names are that of a layer, a dot and a word, in the header's order."""
-        found = self._searched(layer) if self._flat and _searchable(layer) else None
+        found = self._searched(layer) if self._unlisted and _searchable(layer) else None
         return self._by_layer.get(layer, ()) if found is None else found
 
     def beginning(self, text: str) -> int:
         """How many arrays have names that begin so."""
-        if self._flat and _searchable(text):
+        field = "." not in text and (text == text.upper() or any(word.startswith(text) for word in _FIELDS))
+        if self._unlisted and not field and _searchable(text):
             return self._raw.count(f'"{text}'.encode(), self._first)
-        return sum(entry.name.startswith(text) for entry in self.entries)
+        names, start = self._names, slice(len(text))
+        return bisect_right(names, text, key=itemgetter(start)) - bisect_left(names, text, key=itemgetter(start))
+
+    @property
+    def _unlisted(self) -> bool:
+        """Whether a search is quicker than to look it up: in the flat form, before all entries are there."""
+        return self._flat and "entries" not in vars(self)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return sorted(entry.name for entry in self.entries)
 
     @cached_property
     def _by_layer(self) -> dict[str, tuple[Entry, ...]]:
@@ -274,7 +288,7 @@ class _Bad(Exception):
 def _checked(name: str, fields: dict[str, object], base: int, size: int) -> Entry:
     word, shape, offsets = fields.get("dtype", _NONE), fields.get("shape", _NONE), fields.get("data_offsets", _NONE)
     if word is _NONE or shape is _NONE or offsets is _NONE:
-        missing = [word for word in ("dtype", "shape", "data_offsets") if word not in fields]
+        missing = [word for word in _FIELDS if word not in fields]
         raise _Bad(f"the entry has no {' and no '.join(missing)}")
     if not isinstance(word, str):
         raise _Bad(f"dtype is {_word(word)}, not text")

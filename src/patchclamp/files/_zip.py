@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, NoReturn
 
 from ..errors import FileError
-from .source import Source, Window
+from .source import Later, Source, Window
 
 __all__ = ["Archive", "Member", "open_archive"]
 
@@ -67,7 +67,7 @@ class Archive:
 
     def later(self, member: Member) -> Source:
         """The same, looked for when it is first read: opening a file of many members costs its directory."""
-        return Deferred(self, member)
+        return Later(self.source, member.name, member.size, self.open)
 
     def read(self, name: str, most: int = WHOLE_MOST) -> bytes:
         """All bytes of a member, checked by its CRC. FileError if it has more than `most`."""
@@ -100,37 +100,6 @@ class Archive:
         if not same:
             _refuse(source, "its local header says other things than the directory", member.name)
         return begin
-
-
-class Deferred:
-    """A member whose local header is read and checked when its bytes are first asked for."""
-
-    __slots__ = ("_archive", "_found", "_member", "size")
-
-    def __init__(self, archive: Archive, member: Member) -> None:
-        self._archive = archive
-        self._member = member
-        self._found: Source | None = None
-        self.size = member.size
-
-    @property
-    def path(self) -> str:
-        return f"{self._archive.source.path}/{self._member.name}"
-
-    def read(self, offset: int, length: int) -> bytes:
-        found = self._found
-        if found is None:
-            found = self._found = self._archive.open(self._member.name)
-        return found.read(offset, length)
-
-    def refuse_changed(self) -> None:
-        self._archive.source.refuse_changed()
-
-    def sibling(self, name: str) -> Source:
-        return self._archive.open(self._member.name).sibling(name)
-
-    def close(self) -> None:
-        self._archive.source.close()
 
 
 class Inflated:
@@ -316,7 +285,11 @@ def _wide(extra: bytes) -> bytes:
 
 def _refuse_overlaps(source: Source, members: Mapping[str, Member], limit: int) -> None:
     at, before = 0, ""
-    for member in sorted(members.values(), key=lambda member: member.begin):
+    ordered: Iterable[Member] = members.values()
+    begins = [member.begin for member in ordered]
+    if begins != sorted(begins):
+        ordered = sorted(ordered, key=lambda member: member.begin)
+    for member in ordered:
         if member.begin < at:
             _refuse(source, f"the member lies over {before!r}", member.name)
         at, before = member.begin + 30 + len(member.raw) + member.packed, member.name

@@ -41,19 +41,19 @@ class Placed(Protocol):
 class _Whole:
     """An array's own storage, with the shape and type that the array has."""
 
-    __slots__ = ("_storage", "dtype", "shape")
+    __slots__ = ("dtype", "shape", "storage")
 
     def __init__(self, storage: Any, dtype: str, shape: tuple[int, ...]) -> None:
-        self._storage = storage
+        self.storage = storage
         self.dtype = dtype
         self.shape = shape
 
     @property
     def note(self) -> str:
-        return str(getattr(self._storage, "note", ""))
+        return str(getattr(self.storage, "note", ""))
 
     def read(self, key: Key = ()) -> Values:
-        found: Values = self._storage.read(key)
+        found: Values = self.storage.read(key)
         return found
 
 

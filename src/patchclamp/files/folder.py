@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,39 +20,38 @@ ENTRIES = 100_000
 """How many names of a folder are looked at."""
 
 _TENSORFLOW = "tensorflow"
-_SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
-_BESIDE = re.compile(
-    r"(training_args|optimizer|scheduler|scaler|rng_state(_\d+)?|random_states_\d+|trainer_state)\.(bin|pt|pth|pkl|safetensors)"
+_BESIDE = ("training_args", "optimizer", "scheduler", "scaler", "trainer_state")
+_BESIDE_EACH = ("rng_state", "random_states")
+"""What training leaves beside a network, as names without their endings; of the second, one for each process."""
+_INDEX = ".index.json"
+_RULE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("=model",), (".safetensors",)),
+    (("=model",), (f".safetensors{_INDEX}",)),
+    (("model", "diffusion_pytorch_model"), (".safetensors",)),
+    (("model", "diffusion_pytorch_model"), (f".safetensors{_INDEX}",)),
+    (("adapter_model",), (".safetensors",)),
+    (("consolidated",), (".safetensors",)),
+    ((), (".safetensors",)),
+    ((), (f".safetensors{_INDEX}",)),
+    (("=pytorch_model",), (".bin",)),
+    (("=pytorch_model",), (f".bin{_INDEX}",)),
+    ((), (f".bin{_INDEX}",)),
+    (("pytorch_model", "adapter_model", "diffusion_pytorch_model"), (".bin",)),
+    (("=consolidated.00",), (".pth",)),
+    ((), (".pt", ".pth", ".ckpt")),
+    ((), (".bin",)),
+    ((), (".gguf",)),
+    (("=flax_model",), (".msgpack",)),
+    ((), (".msgpack",)),
+    (("=tf_model",), (".h5",)),
+    ((), (".keras", ".h5", ".hdf5")),
+    ((), (".onnx",)),
+    ((), (".npz",)),
 )
-"""What training leaves beside a network."""
-_RULE = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"model\.safetensors",
-        r"model\.safetensors\.index\.json",
-        r"(model|diffusion_pytorch_model)(\.[\w-]+)?\.safetensors",
-        r"(model|diffusion_pytorch_model)\.safetensors\.index(\.[\w-]+)?\.json",
-        r"adapter_model\.safetensors",
-        r"consolidated\.safetensors",
-        r"[^/]+\.safetensors",
-        r"[^/]+\.safetensors\.index(\.[\w-]+)?\.json",
-        r"pytorch_model\.bin",
-        r"pytorch_model\.bin\.index\.json",
-        r"[^/]+\.bin\.index(\.[\w-]+)?\.json",
-        r"(pytorch_model|adapter_model|diffusion_pytorch_model)(\.[\w-]+)?\.bin",
-        r"consolidated\.00\.pth",
-        r"[^/]+\.(pt|pth|ckpt)",
-        r"[^/]+\.bin",
-        r"[^/]+\.gguf",
-        r"flax_model\.msgpack",
-        r"[^/]+\.msgpack",
-        r"tf_model\.h5",
-        r"[^/]+\.(keras|h5|hdf5)",
-        r"[^/]+\.onnx",
-        r"[^/]+\.npz",
-    )
-)
-"""Names of files that hold a network; where a folder has several, the first rule that one of them follows decides."""
+"""Names (none: any) and endings of files that hold a network: `model` is also `model.fp16`, `=model` itself only.
+
+Where a folder has several, the first rule that one of them follows decides.
+"""
 
 
 def open_folder(path: str) -> Stored | None:
@@ -129,11 +127,11 @@ def chosen(path: str, names: Sequence[str]) -> tuple[str, list[str]]:
     >>> chosen("gpt2", ["config.json", "model.safetensors", "pytorch_model.bin"])
     ('model.safetensors', ['pytorch_model.bin'])
     """
-    usable = [name for name in names if not _BESIDE.fullmatch(name)]
-    whole = [name for name in usable if not _SHARD.fullmatch(name)]
+    usable = [name for name in names if not _is_beside(name)]
+    whole = [name for name in usable if not _is_piece(name)]
     ranked: list[tuple[int, str]] = sorted((rank, name) for name in whole if (rank := _rank(name)) is not None)
     if not ranked:
-        shards = [name for name in usable if _SHARD.fullmatch(name) and _rank(name) is not None]
+        shards = [name for name in usable if _is_piece(name) and _rank(name) is not None]
         if shards:
             reason = f"it holds pieces of a network ({listed(shards)}) and not the index that says what lies where"
             raise FileError(path, reason, hint=f"download {shards[0].partition('-0')[0]}.*.index.json too, or name one")
@@ -144,8 +142,43 @@ def chosen(path: str, names: Sequence[str]) -> tuple[str, list[str]]:
     return alike[0], [name for _, name in ranked[1:]]
 
 
+def _parted(name: str) -> tuple[str, str]:
+    """The name of a file and its ending; that of an index is long, and a variant in it belongs to the name.
+
+    >>> _parted("model.fp16.safetensors"), _parted("model.safetensors.index.fp16.json")
+    (('model.fp16', '.safetensors'), ('model.fp16', '.safetensors.index.json'))
+    """
+    base, index, rest = name.partition(".index.")
+    stem, dot, ending = base.rpartition(".")
+    if index and (rest == "json" or rest.endswith(".json")):
+        return f"{stem}.{rest}".removesuffix(".json"), f".{ending}{_INDEX}"
+    stem, dot, ending = name.rpartition(".")
+    return stem, f"{dot}{ending}"
+
+
 def _rank(name: str) -> int | None:
-    return next((rank for rank, pattern in enumerate(_RULE) if pattern.fullmatch(name)), None)
+    """The first rule that a file's name follows."""
+    stem, ending = _parted(name)
+    for rank, (stems, endings) in enumerate(_RULE):
+        if stem and ending in endings and (not stems or any(_is_called(stem, wanted) for wanted in stems)):
+            return rank
+    return None
+
+
+def _is_called(stem: str, wanted: str) -> bool:
+    return stem == wanted[1:] if wanted[0] == "=" else stem == wanted or stem.startswith(f"{wanted}.")
+
+
+def _is_beside(name: str) -> bool:
+    """Whether training leaves files of that name beside a network."""
+    stem = _parted(name)[0]
+    return stem in _BESIDE or stem.startswith(_BESIDE_EACH)
+
+
+def _is_piece(name: str) -> bool:
+    """Whether this is one of several files: `model-00001-of-00002.safetensors`."""
+    end = _parted(name)[0][-15:]
+    return end[:1] == "-" and end[1:6].isdigit() and end[6:10] == "-of-" and end[10:].isdigit()
 
 
 def _checkpoint(path: str, names: Sequence[str]) -> Stored:

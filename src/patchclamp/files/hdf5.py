@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from ..arrays import Array
 from . import keras
-from ._hdf5_tree import Tree, read_tree
+from ._hdf5_tree import SIGNATURE, Tree, read_tree
 from .source import Source
 from .stored import Stored
 
 __all__ = ["open_source", "sniff"]
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def sniff(head: bytes, size: int) -> bool:

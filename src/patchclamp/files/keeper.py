@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 from ..arrays import Array, Values, dtype
@@ -19,6 +20,8 @@ from .stored import Stored
 
 __all__ = ["FileKeeper", "FileLedger"]
 
+CHUNK = 8 << 20
+"""An array is read whole in pieces of about so many bytes."""
 Entry = tuple[str, str, tuple[int, ...], Callable[[], Iterable[bytes]]]
 
 
@@ -48,6 +51,15 @@ class FileKeeper:
         """Every array of the file. What an edit changed is not in it before the edit is kept."""
         return [(a.name, a.dtype, a.shape, _reader(a)) for a in self._arrays], {}
 
+    def before(self, array: Array, key: Key) -> Values:
+        """What the file holds there: an edit is not in it before it is kept."""
+        found: Values = array.read(key)
+        return found
+
+    def after(self, ledger: FileLedger) -> Sequence[Entry]:
+        """Every array of the file as the changes of a ledger make it."""
+        return [(a.name, a.dtype, a.shape, ledger.reader(a)) for a in self._arrays]
+
     def raw(self, value: Values) -> bytes:
         return value.data
 
@@ -69,7 +81,18 @@ class FileKeeper:
 
 
 def _reader(array: Array) -> Callable[[], Iterable[bytes]]:
-    return lambda: [array.read().data]
+    return lambda: (array.read(key).data for key in _rows(array))
+
+
+def _rows(array: Array) -> Iterator[Key]:
+    """Keys that take an array in order, a few MiB at a time where it has rows."""
+    if not array.shape:
+        yield ()
+        return
+    row = dtype(array.dtype).size * prod(array.shape[1:])
+    many = max(1, CHUNK // max(row, 1))
+    for first in range(0, array.shape[0], many):
+        yield (slice(first, min(first + many, array.shape[0])),)
 
 
 class FileLedger:
@@ -120,6 +143,13 @@ class FileLedger:
 
     def saved(self) -> Sequence[tuple[Array, Key, Values]]:
         return self._saved
+
+    def reader(self, array: Array) -> Callable[[], Iterable[bytes]]:
+        """What gives an array with the changes so far, chunk by chunk."""
+        changed = next((other for other, _, _ in self._pending if other.storage is array.storage), None)
+        if changed is None:
+            return _reader(array)
+        return lambda: (self.now(changed, key).data for key in _rows(changed))
 
     def now(self, array: Array, key: Key) -> Values:
         """What stands at a key with the changes so far laid over it, the last one on top."""

@@ -168,7 +168,9 @@ class _Lazy(Names, Mapping[str, LayerInfo]):
 def _called(array: Array, leaf: str) -> Array:
     """The array under its name in the layer."""
     a = array
-    return Array(leaf, a.name, a.shape, a.dtype, a.storage, a.role, a.tied, a.trainable, a.sources, a.shares, a.repeated)
+    return Array(
+        leaf, a.name, a.shape, a.dtype, a.storage, a.role, a.tied, a.trainable, a.sources, a.shares, a.repeated
+    )
 
 
 def _has_views(said: Mapping[str, Any]) -> bool:
@@ -215,8 +217,10 @@ def _layer(
     guessed = said is not None and said.get("inferred") is True
     if said is not None and not guessed and (kind := find([said["kind"]])) is not None:
         layer = describe(LayerInfo(name, kind.name, kind, "stated", _roles(kind, arrays)), _reader(kind, said), inside)
-        fits = bool(layer.described) or layer.kind is None or bool(kind.views) or not kind.arrays
-        return layer if fits else _without(layer)
+        if layer.kind is None:  # a size that no shape decides is not stated: that of most layers may fit
+            guess = _layer(name, arrays, {**said, "inferred": True}, inside)
+            return guess if guess.kind is not None else layer
+        return layer if layer.described or kind.views or not kind.arrays else _without(layer)
     shapes = {array.name: array.shape for array in arrays}
     suggested = said["kind"] if said is not None and guessed else _suggest(name, shapes)
     kind = find([suggested]) if suggested else None
@@ -279,8 +283,10 @@ def _reader(kind: Kind, said: Mapping[str, Any]) -> Callable[[str], Any]:
         value = said[attribute]
         value = tuple(value) if isinstance(value, list) else value
         sizes = all(type(item) is int and item >= 0 for item in (value if isinstance(value, tuple) else (value,)))
-        if any(attribute in paths.split("|") for paths in kind.sizes.values()):
-            possible = sizes and value != 0
+        axes = [axis for axis, paths in kind.sizes.items() if attribute in paths.split("|")]
+        if axes:
+            packed = any(axis.startswith("(") for axis in axes)
+            possible = sizes and value != 0 and not (packed and isinstance(value, tuple))
         else:
             possible = sizes or value is None or type(value) in (bool, float)
             possible = possible or (isinstance(value, str) and attribute in _TEXT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from math import prod
+from threading import Lock
 from typing import NoReturn
 
 from ..arrays import DTYPES, Array
@@ -112,23 +113,31 @@ def _paths(shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, str], dict[
 
 
 class _Members:
-    """The members of an archive as sources. Of the deflated ones only the one read last keeps its unpacker."""
+    """The members of an archive as sources. Of the deflated ones only the one read last keeps its unpacker.
 
-    __slots__ = ("_archive", "_last", "_name")
+    An unpacker has a place where it stands, so one thread reads at a time.
+    """
+
+    __slots__ = ("_archive", "_last", "_lock", "_name")
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._name = ""
         self._last: Source | None = None
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _Members, (self._archive,)
 
     def source(self, name: str) -> Source:
         member = self._archive.members[name]
         return self._archive.open(name) if member.method == STORED else _Packed(self, name, member.size)
 
-    def unpacked(self, name: str) -> Source:
-        if self._last is None or self._name != name:
-            self._last, self._name = self._archive.open(name), name
-        return self._last
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        with self._lock:
+            if self._last is None or self._name != name:
+                self._last, self._name = self._archive.open(name), name
+            return self._last.read(offset, length)
 
 
 class _Packed:
@@ -143,13 +152,13 @@ class _Packed:
         self._name = name
 
     def read(self, offset: int, length: int) -> bytes:
-        return self._members.unpacked(self._name).read(offset, length)
+        return self._members.read(self._name, offset, length)
 
     def refuse_changed(self) -> None:
         self._members._archive.source.refuse_changed()
 
     def sibling(self, name: str) -> Source:
-        return self._members.unpacked(self._name).sibling(name)
+        return self._members._archive.open(self._name).sibling(name)
 
     def close(self) -> None:
         self._members._archive.source.close()

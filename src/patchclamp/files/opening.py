@@ -115,6 +115,12 @@ def _unread(path: str, head: bytes) -> FileError | None:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         hint = "the download gave an error or login page; look at it, then download again"
         return FileError(path, "this is a web page (HTML) or XML, no network", place="byte 0", hint=hint)
+    if head[257:262] == b"ustar":
+        hint = "unpack it, and give the file inside; one that torch.save wrote before 2017 must be saved again"
+        return FileError(path, "this is a tar archive", place="byte 257", hint=hint)
+    if ".data-0" in path:
+        reason = "these are the numbers of a TensorFlow checkpoint, without their names"
+        return FileError(path, reason, hint="give the .index file beside it")
     if path.endswith(".py"):
         return FileError(path, "this is a Python file, no network", place="byte 0", hint=_LIVE)
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):

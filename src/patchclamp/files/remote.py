@@ -97,7 +97,7 @@ def _file_system(url: str, scheme: str) -> tuple[Any, str]:
 def _options(scheme: str) -> dict[str, Any]:
     """What bounds the waiting for a kind of server."""
     if scheme in _WEB:
-        limit = import_module(_AIOHTTP).ClientTimeout(sock_connect=WAIT, sock_read=WAIT)
+        limit = import_module(_AIOHTTP).ClientTimeout(total=20 * WAIT, sock_connect=WAIT, sock_read=WAIT)
         return {"client_kwargs": {"timeout": limit}}
     if scheme == "s3":
         retries = {"max_attempts": 2}
@@ -151,6 +151,8 @@ class RemoteFile:
             found = known or getattr(self._file, "details", None) or files.info(path)
         except Exception as error:
             raise _refused(where, error) from None
+        if found.get("type") == "directory":
+            raise FileError(where, "there is no such file on the server", hint="check the address")
         size = found.get("size")
         if type(size) is not int or size < 0 or not hasattr(self._file, "seek") or found.get("partial") is False:
             raise FileError(where, "the server gives whole files only, not ranges of bytes", hint=_DOWNLOAD)
@@ -172,12 +174,18 @@ class RemoteFile:
             raise FileError(self.path, reason, hint="the file is damaged or cut short")
         if not length:
             return b""
+        parts, at = [], offset
         with self._lock:
-            return self._kept(offset, length) or self._fetched(offset, length)
+            while at < offset + length:
+                left = offset + length - at
+                parts.append(self._kept(at, left) or self._fetched(at, left))
+                at += len(parts[-1])
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _kept(self, offset: int, length: int) -> bytes:
+        """As many of these bytes as one of the kept pieces has, from the first on."""
         for begin, piece in self._pieces.items():
-            if begin <= offset and offset + length <= begin + len(piece):
+            if begin <= offset < begin + len(piece):
                 self._pieces.move_to_end(begin)
                 return piece[offset - begin : offset - begin + length]
         return b""
@@ -187,7 +195,7 @@ class RemoteFile:
             wanted = max(length, HEAD)
         else:
             forward = 0 <= offset - self._end <= NEAR
-            self._ahead = min(self._ahead * 2, AHEAD_MOST) if forward else AHEAD
+            self._ahead = min(2 * max(self._ahead, length), AHEAD_MOST) if forward else AHEAD
             wanted = length if length > AHEAD_MOST else max(length, self._ahead)
         data = self._ask(offset, min(wanted, self.size - offset))
         self._end = offset + len(data)
@@ -254,9 +262,8 @@ def _names(files: Any, path: str) -> Sequence[str]:
         found = files.ls(path, detail=True)
     except Exception:
         return ()
-    base = path.rstrip("/")
     held = (str(entry["name"]).rpartition("/")[2] for entry in found if entry.get("type") == "file")
-    return sorted(name for name in held if name and f"{base}/{name}")
+    return sorted(name for name in held if name)
 
 
 def _folder(files: Any, path: str, url: str, names: Sequence[str], error: FileError) -> Stored:

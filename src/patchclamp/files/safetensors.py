@@ -240,7 +240,8 @@ def rewrite(
     with open_file(path_in) as file:
         plan = _plan(file, changes)
         with replacing(path_out) as target:
-            for offset in range(0, file.source.size, BLOCK):
+            handle = cast(FileHandle, file.source)
+            for offset in range(handle.copy_to(target), file.source.size, BLOCK):
                 length = min(BLOCK, file.source.size - offset)
                 put(path_out, target, file.source.read(offset, length))
             file.source.refuse_changed()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import FileError
 
-__all__ = ["Source", "Window", "read_all"]
+__all__ = ["Later", "Source", "Window", "read_all"]
 
 
 class Source(Protocol):
@@ -65,6 +66,42 @@ class Window:
     def sibling(self, name: str) -> Source:
         reason = f"it names the file {name!r}, and a member of an archive has no files beside it"
         raise FileError(self.path, reason, hint="unpack the archive and open the member")
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class Later:
+    """A part of another source that is looked for when it is first read: `find(name)` opens it."""
+
+    __slots__ = ("_find", "_found", "_name", "_source", "size")
+
+    def __init__(self, source: Source, name: str, size: int, find: Callable[[str], Source]) -> None:
+        self._source = source
+        self._name = name
+        self._find = find
+        self._found: Source | None = None
+        self.size = size
+
+    @property
+    def path(self) -> str:
+        return f"{self._source.path}/{self._name}"
+
+    @property
+    def found(self) -> Source:
+        """The part itself."""
+        if self._found is None:
+            self._found = self._find(self._name)
+        return self._found
+
+    def read(self, offset: int, length: int) -> bytes:
+        return (self._found or self.found).read(offset, length)
+
+    def refuse_changed(self) -> None:
+        self._source.refuse_changed()
+
+    def sibling(self, name: str) -> Source:
+        return self.found.sibling(name)
 
     def close(self) -> None:
         self._source.close()

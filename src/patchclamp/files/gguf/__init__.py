@@ -1,7 +1,7 @@
 """GGUF files, as llama.cpp writes them: versions 1 to 3, either byte order, every element type, and files in parts.
 
-Source of the format: docs/gguf.md of ggml. Names, order and values are given as the live network in transformers has them
-(`families.py`, `changes.py`); where the file's differ, the array's `note` says how.
+Source of the format: docs/gguf.md of ggml. Names, order and values are given as the live network in transformers has
+them (`families.py`, `changes.py`); where the file's differ, the array's `note` says how.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """From the bytes of one block to its numbers: the types of 32 numbers a block, and the K types of 256.
 
-Every number is a scale times a small whole number, and perhaps a shift. In float64 that is exact, so rounding the result
-once to float32 gives the bits that float32 arithmetic gives (`packed.py` does it). A signed zero and a NaN keep their sign.
+Every number is a scale times a small whole number, and perhaps a shift. In float64 that is exact, so rounding the
+result once to float32 gives the bits that float32 arithmetic gives (`packed.py` does it). A signed zero and a NaN keep
+their sign.
 
 Source: ggml-quants.c and ggml-common.h of ggml; `gguf.quants` is the same in NumPy.
 """

@@ -1,7 +1,7 @@
 """What each word of a rule undoes (`family.py`): the storage of an array as the live network has it.
 
-Sources: convert_hf_to_gguf.py of llama.cpp, which does these things, and the tensor processors of transformers, which undo
-them.
+Sources: convert_hf_to_gguf.py of llama.cpp, which does these things, and the GGUF readers of transformers, which undo
+most of them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from functools import cache
 
 from ...errors import FileError
 from ..source import Source
@@ -15,6 +17,8 @@ STRING_MOST = 64 << 20
 """Longest string, in bytes (a chat template has some thousand)."""
 STRINGS_MOST = 4_000_000
 """Most strings and lists in all arrays of a file: each costs a step. The largest vocabularies have some 300,000."""
+RUN, SHORT = 64, 48
+"""How many strings are stepped over at once, if each has fewer bytes than this."""
 DEEPEST = 4
 """How many arrays may lie in each other."""
 
@@ -23,6 +27,13 @@ _LETTERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _SIZES = {number: struct.calcsize(f"<{letter}") for number, letter in _LETTERS.items()}
 _DAMAGED = "the file is damaged or was not written as GGUF; download or save it again"
 _SHORT = "the file is cut short; download or copy it again"
+
+
+@cache
+def _short_strings() -> re.Pattern[bytes]:
+    """`RUN` short strings after each other: half the time of a loop, and most tokens are short."""
+    each = (re.escape(bytes((length,))) + bytes(7) + b".{%d}" % length for length in range(1, SHORT))
+    return re.compile(b"(?s)(?:%s){%d}+" % (b"|".join(each), RUN))
 
 
 class Cursor:
@@ -143,18 +154,24 @@ class Cursor:
 
     def _skip_strings(self, count: int, what: str) -> None:
         """Step over strings by their lengths alone: a vocabulary is long, and no neuron."""
+        run = _short_strings() if count >= RUN and self.order == "<" and self._length.size == 8 else None
         unpack, size = self._length.unpack_from, self._length.size
         while count:
             data, at, done = self._data, self._at, 0
             last = len(data) - size
-            while at <= last and done < count:
+            while run is not None and count - done >= RUN and (found := run.match(data, at)) is not None:
+                at = found.end()
+                done += RUN
+            most = min(count, done + RUN)
+            while at <= last and done < most:
                 at += size + unpack(data, at)[0]
                 done += 1
             self._at = at
             count -= done
             if self.left < 0:
-                raise self.error(f"a string of {what} ends at byte {self.place}, the file has {self.source.size}", hint=_SHORT)
-            if count:
+                reason = f"a string of {what} ends at byte {self.place}, the file has {self.source.size}"
+                raise self.error(reason, hint=_SHORT)
+            if count and at > last:
                 self._fill(size, what)
 
     def _skip(self, size: int) -> None:

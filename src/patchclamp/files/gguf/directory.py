@@ -1,8 +1,8 @@
 """The directory of a GGUF file: what it says of itself, and where each tensor lies; all of it checked first.
 
-Source: ggml's docs/gguf.md. After the magic bytes come the version and two counts, then keys with values, then the names,
-shapes, types and offsets of the tensors; the numbers follow at a multiple of the alignment. Version 1 had 32-bit lengths.
-Not built are the tokenizer's lists of strings, by far the longest part.
+Source: ggml's docs/gguf.md. After the magic bytes come the version and two counts, then keys with values, then the
+names, shapes, types and offsets of the tensors; the numbers follow at a multiple of the alignment. Version 1 had 32-bit
+lengths. Not built are the tokenizer's lists of strings, by far the longest part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEXT_MOST = 4096
 LIST_MOST = 1024
 """Longest list of numbers that is kept: one for each block of a network."""
 VALUES_MOST = 65_536
-TENSORS_MOST = 262_144
+TENSORS_MOST = 32_768
 DIMENSIONS = 4
 AXIS_MOST = 1 << 48
 """Longest axis, also where another has length 0 and there are no numbers."""

@@ -175,7 +175,10 @@ def _says(
             if place.path.startswith(f"{layer}.") and layer not in says and _holds(kind, layer, shapes):
                 says[layer] = {"kind": family.kind(kind), **_heads(place.block_path, shapes, facts.of(place.block))}
         if place.rule.kind and place.layer:
-            says[place.layer] = {**says.get(place.layer, {}), **_said(family.kind(place.rule.kind), place.layer, shapes)}
+            says[place.layer] = {
+                **says.get(place.layer, {}),
+                **_said(family.kind(place.rule.kind), place.layer, shapes),
+            }
     return says
 
 
@@ -200,7 +203,7 @@ def _heads(block: str, shapes: Shapes, facts: Facts) -> dict[str, int]:
 def _said(kind: str, layer: str, shapes: Shapes) -> Mapping[str, Any]:
     weight = shapes.get(f"{layer}.weight", ())
     if "Norm" in kind.rpartition(".")[2]:
-        return {"kind": kind, "normalized_shape": list(weight)}
+        return {"kind": kind, "normalized_shape": list(weight), "weight.shape": list(weight)}
     if kind == "torch.nn.Conv1d":
         return {"kind": kind, "groups": weight[0] if weight else 1}
     return {"kind": kind}

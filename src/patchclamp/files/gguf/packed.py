@@ -30,7 +30,7 @@ MANY = 100_000
 STEP = 1 << 20
 """How many bytes are decoded at once."""
 _SWAPPED_HALVES = {"Q4_0": (0,), "Q8_0": (0,), "Q4_K": (0, 2), "Q6_K": (208,), "MXFP4": (), "NVFP4": ()}
-"""Type -> where its block has numbers of 16 bits: those for which big-endian files are defined (gguf_convert_endian)."""
+"""Type -> where its block has numbers of 16 bits, for those that gguf_convert_endian.py turns to big-endian."""
 
 
 class Packed:

@@ -11,6 +11,7 @@ import struct
 from array import array
 from collections.abc import Callable, Sequence
 from math import prod
+from operator import index
 from typing import Protocol
 
 from ...arrays import DTYPES, Values
@@ -36,7 +37,8 @@ class Laid(Protocol):
 def _parts(shape: Sequence[int], key: Key) -> list[int | slice]:
     """A part of the key for every axis. AddressError where the key does not fit."""
     hyperslab(tuple(shape), 1, key)
-    return [*key, *(slice(None),) * (len(shape) - len(key))]
+    parts = [part if isinstance(part, slice) else index(part) for part in key]
+    return [*parts, *(slice(None),) * (len(shape) - len(key))]
 
 
 def _taken(part: int | slice, size: int) -> range:
@@ -91,7 +93,9 @@ class Reordered:
         whole = run * held.shape[before]
         data = held.data
         picked = (
-            data[at + place * run : at + place * run + run] for at in range(0, len(data), whole or 1) for place in places
+            data[at + place * run : at + place * run + run]
+            for at in range(0, len(data), whole or 1)
+            for place in places
         )
         return Values(self.dtype, shape, b"".join(picked))
 

@@ -13,8 +13,12 @@ from ..source import Source
 from ..stored import Stored
 from ._config import CONFIG_MOST, Node, parse, root, warnings
 from ._found import Found
+from ._held import Held
 from ._legacy import is_legacy, read_legacy
 from ._weights import is_weights, read_weights
+
+UNPACKED_MOST, UNPACKED_RATIO = 16 << 20, 8
+"""Weights that are deflated are unpacked in memory up to so many bytes, or so many times what the file holds."""
 
 __all__ = ["is_keras", "open_archive", "open_tree"]
 
@@ -31,7 +35,7 @@ def open_archive(archive: Archive) -> Stored:
     if METADATA in archive.members:
         said = parse(path, archive.read(METADATA, 1 << 16), METADATA)
         metadata = {word: text for word, text in said.items() if isinstance(text, str)}
-    tree = read_tree(archive.open(WEIGHTS))
+    tree = read_tree(_weights(archive))
     found = Found()
     read_weights(tree.root, root(config), found)
     others = [name for name in archive.members if name.startswith("assets/")]
@@ -70,6 +74,17 @@ def _stored(
 ) -> Stored:
     notes = (*notes, *found.notes, *tree.notes)
     return Stored(path, format, tuple(found.arrays), found.says, {}, metadata, notes, (tree.source,))
+
+
+def _weights(archive: Archive) -> Source:
+    """The weights as a source. Keras stores them plain; deflated ones are unpacked whole. FileError for a bomb."""
+    member = archive.members[WEIGHTS]
+    if member.packed == member.size:
+        return archive.open(WEIGHTS)
+    if member.size > max(UNPACKED_MOST, member.packed * UNPACKED_RATIO):
+        reason = f"its weights are deflated, {member.packed:,} bytes to {member.size:,}, which weights cannot be"
+        raise FileError(archive.source.path, reason, place=WEIGHTS, hint="save the model again with Keras")
+    return Held(archive.source, WEIGHTS, archive.read(WEIGHTS))
 
 
 def _weightless(path: str, archive: Archive) -> FileError:

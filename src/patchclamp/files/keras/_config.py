@@ -18,7 +18,7 @@ from ._classes import EINSUMS, FOLDED, WRAPPED, snake
 
 __all__ = ["Node", "parse", "root", "warnings"]
 
-CONFIG_MOST = 16 << 20
+CONFIG_MOST = 8 << 20
 """Longest config that is parsed, in bytes."""
 WARNINGS_MOST = 20
 _OWN = ("keras.", "tf_keras.", "tensorflow.")
@@ -75,6 +75,12 @@ class Node:
                 count = used[base] = used.get(base, -1) + 1
                 found.append((f"{base}_{count}" if count else base, node))
         return tuple(found)
+
+    @cached_property
+    def scopes(self) -> Mapping[str, Node]:
+        """Its layers and parts by what Keras calls them in the paths of variables."""
+        named = {name: part for part in reversed(list(self.parts.values())) for name in part.names if name}
+        return {**named, **{layer.name: layer for _, layer in reversed(self.layers) if layer.name}}
 
     @cached_property
     def parts(self) -> Mapping[str, Node]:

@@ -42,6 +42,7 @@ class Found:
         self.says: dict[str, dict[str, Any]] = {}
         self.notes: list[str] = []
         self._names: set[str] = set()
+        self._doubled: dict[str, int] = {}
 
     def add(self, address: str, node: Node | None, held: Mapping[str, Dataset]) -> None:
         """A layer with its arrays by their words. A name that another layer has is made unlike it, and noted."""
@@ -63,12 +64,13 @@ class Found:
         self.says = {name: said for name, said in self.says.items() if name in layers or name in over}
 
     def _unlike(self, address: str, held: Mapping[str, Dataset]) -> str:
-        wanted, number = address, 1
+        wanted = address
         while any(inside(wanted, word) in self._names for word in held):
-            number += 1
-            wanted = f"{address}_{number}"
-        if wanted != address:
-            self.notes.append(f"two layers are called {shown(address)!r}; the second is listed as {shown(wanted)!r}")
+            self._doubled[address] = self._doubled.get(address, 1) + 1
+            wanted = f"{address}_{self._doubled[address]}"
+        if wanted != address and self._doubled[address] == 2:
+            again = shown(wanted)
+            self.notes.append(f"several layers are called {shown(address)!r}; the second is listed as {again!r}")
         return wanted
 
 
@@ -99,6 +101,8 @@ def _said(node: Node, held: Mapping[str, Dataset]) -> dict[str, Any]:
     said |= {f"{word}.shape": list(shapes[word]) for word in _SHAPES if word in shapes}
     if said.get("groups") == -1 and "groups" in asked:
         said["groups"] = max((shape[-1] for shape in shapes.values() if shape), default=1)
+    if "depth_multiplier" in asked and (kernel := shapes.get("kernel") or shapes.get("depthwise_kernel")):
+        said.setdefault("depth_multiplier", kernel[-1])
     if node.cls in ("GRU", "GRUCell") and len(shapes.get("bias", (0, 0))) == 1:
         said["kind"] = RESET_BEFORE.replace("GRU", node.cls)
     if node.cls == "EinsumDense":

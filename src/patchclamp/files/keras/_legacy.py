@@ -11,12 +11,13 @@ from collections.abc import Iterator
 
 from .._hdf5_tree import Dataset, Group
 from .._suggest_kernel import suggest
+from ._classes import class_of
 from ._config import Node
 from ._found import Found, inside
 
 __all__ = ["is_legacy", "read_legacy"]
 
-TOP = "top_level_model_weights"
+TOP, STACK = "top_level_model_weights", "stacked_rnn_cells"
 _CELL = re.compile(r"(lstm|gru|simple_rnn|conv_lstm(\dd)?)_cell(_\d+)?")
 """The scope that a recurrent layer makes for its own cell."""
 
@@ -40,19 +41,35 @@ def read_legacy(tree: Group, node: Node | None, found: Found) -> None:
 def _group(name: str, group: Group, node: Node | None, found: Found) -> None:
     """The layers in the group of one layer of the model."""
     start = "" if name == TOP else name
+    node = node if node is not None else _scoped(name, group)
     held: dict[str, tuple[Node | None, dict[str, Dataset]]] = {}
     if node is not None:
         for address, part in _parts(node, start):
             held.setdefault(address, (part, {}))
     for path, dataset in _ordered(group):
         address, placed = _placed(path[:-1], name, node, start, path[-1])
-        held.setdefault(address, (placed, {}))[1].setdefault(_word(path[-1]), dataset)
+        if _word(path[-1]) in held.get(address, (None, {}))[1]:
+            address, placed = inside(start, ".".join(path[:-1])), None
+        held.setdefault(address, (placed, {}))[1][_word(path[-1])] = dataset
     for address, (known, arrays) in held.items():
-        if known is None and arrays:
+        if (known is None or not known.kind) and arrays:
             kind = suggest(address, {word: dataset.shape for word, dataset in arrays.items()}, keras=True)
             cls = kind.removeprefix("keras.layers.").partition(":")[0]
             known = Node({"class_name": cls}, stated=False) if kind.startswith("keras.layers.") else None
         found.add(address, known, arrays)
+
+
+def _scoped(name: str, group: Group) -> Node | None:
+    """A layer of parts, where there is no config and the scopes that Keras makes for the parts tell of it."""
+    scopes = {scope for inner in (group, *group.groups.values()) for scope in inner.groups}
+    if {"query", "key", "value", "attention_output"} <= scopes:
+        return Node({"class_name": "MultiHeadAttention"}, stated=False)
+    for scope in sorted(scopes):
+        base = scope.removeprefix("forward_")
+        if base != scope and f"backward_{base}" in scopes:
+            layer = {"class_name": class_of(base), "config": {"name": base}}
+            return Node({"class_name": "Bidirectional", "config": {"name": name, "layer": layer}}, stated=False)
+    return None
 
 
 def _parts(node: Node, address: str) -> Iterator[tuple[str, Node]]:
@@ -77,29 +94,19 @@ def _placed(path: tuple[str, ...], name: str, node: Node | None, start: str, las
     scopes = list(path[1:] if path[:1] == (name,) else path)
     address = start
     while scopes and node is not None:
-        step, inner = _next(node, scopes[0])
+        inner = node.scopes.get(scopes[0])
         if inner is None:
             break
-        address, node = inside(address, step), inner
+        address, node = inside(address, inner.step), inner
         scopes.pop(0)
     if node is not None and "layer" in node.parts and not scopes and _word(last) != "vector_u":
         node = node.parts["layer"]  # Keras 2 gives the variables of a wrapped layer the scope of the wrapper
         return inside(address, node.step), node
-    scopes = [scope for scope in scopes if not _CELL.fullmatch(scope)]
+    if STACK not in scopes:
+        scopes = [scope for scope in scopes if not _CELL.fullmatch(scope)]
     if not scopes:
         return address, node
     return inside(address, ".".join(scopes)), None
-
-
-def _next(node: Node, scope: str) -> tuple[str, Node | None]:
-    """The part of a layer that a scope names."""
-    for _, layer in node.layers:
-        if layer.name == scope:
-            return layer.step, layer
-    for part in node.parts.values():
-        if scope in part.names:
-            return part.step, part
-    return "", None
 
 
 def _word(name: str) -> str:

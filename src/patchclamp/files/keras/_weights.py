@@ -78,7 +78,7 @@ def _named(
         words = variables(node.cls, node.config, len(datasets), node.mode) if node.own else ()
         if not words and node.own and node.cls not in ("Functional", "Sequential", "Model"):
             shown_as = f"{shown(address or 'the network', 80)!r} ({shown(node.cls, 40)})"
-            found.notes.append(f"{shown_as} has {len(datasets)} variables; its config tells of others")
+            found.notes.append(f"{shown_as} has {len(datasets)} variables, whose names are not known")
             return None, numbered
     else:
         cls, words = guess([dataset.shape for dataset in datasets], node.cls if node is not None else "")

@@ -9,7 +9,7 @@ from ...errors import FileError
 from ..source import Source
 from ..stored import Stored
 from ._beside import Folder
-from ._graph import Graph, read_function, read_graph
+from ._graph import read_function, read_graph
 from ._layers import Layers
 from ._wire import DAMAGED, Message
 
@@ -37,7 +37,7 @@ def sniff(head: bytes, size: int) -> bool:
 def open_source(source: Source) -> Stored:
     """The arrays and layers of an ONNX file. FileError for one that is damaged, or names files elsewhere."""
     folder = Folder(source)
-    graph = Graph(folder)
+    layers = Layers(folder)
     metadata: dict[str, str] = {}
     found = functions = 0
     for field in (message := Message(source, 0, source.size)):
@@ -48,15 +48,15 @@ def open_source(source: Source) -> Stored:
             metadata[_TEXTS[number]] = message.text(field)
         elif number == 7:
             found += 1
-            read_graph(graph, message.inside(field))
+            read_graph(layers.graph, message.inside(field))
         elif number == 25:
             functions += 1
             if functions <= _FUNCTIONS:
-                read_function(graph, message.inside(field))
+                read_function(layers.graph, message.inside(field))
     if found != 1:
         what = "no graph" if not found else f"{found} graphs, where a file has one"
         raise FileError(source.path, f"this ONNX file holds {what}", hint=DAMAGED)
-    layers = Layers(graph, source.path)
+    layers.finish()
     aliases = {name: layer for name, layer in layers.aliases.items() if name not in layers.says}
     return Stored(source.path, "ONNX", layers.arrays, layers.says, aliases, metadata, _notes(layers), (folder,))
 

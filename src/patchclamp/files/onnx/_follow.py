@@ -27,6 +27,7 @@ class Value:
     turned    its two axes are swapped
     reshaped  its shape is another: of a vector that is nothing, of anything else it is no longer known
     name      what the file calls it here
+    cast      whether the graph rounds or casts it on the way
     """
 
     pieces: tuple[Piece, ...]
@@ -81,10 +82,11 @@ def _sliced(node: Node, inputs: list[Value | None]) -> Value | None:
     value = inputs[0]
     if value is None or value.turned or value.reshaped or len(value.pieces) != 1:
         return None
-    if len(inputs) > 1:
-        given = [item.whole if item is not None else None for item in inputs[1:]]
-        starts, stops, axes, steps = (*(None if t is None else t.integers() for t in given), (0,), (1,), (1,))[:4]
-        axes, steps = axes if len(given) > 2 else (0,), steps if len(given) > 3 else (1,)
+    if len(inputs) > 2:
+        given = [item.whole if item is not None else None for item in inputs[1:5]]
+        said = [None if tensor is None else tensor.integers() for tensor in given]
+        starts, stops = said[:2]
+        axes, steps = said[2] if len(said) > 2 else (0,), said[3] if len(said) > 3 else (1,)
     else:
         starts, stops, axes, steps = node.numbers("starts"), node.numbers("ends"), node.numbers("axes") or (0,), (1,)
     if starts is None or stops is None or axes != (0,) or steps != (1,) or (len(starts), len(stops)) != (1, 1):
@@ -105,7 +107,7 @@ def _joined(node: Node, inputs: list[Value | None]) -> Value | None:
 
 def _decoded(node: Node, inputs: list[Value | None]) -> Value | None:
     """Codes as the numbers that they stand for, by the steps that the node is given."""
-    tensors = [value.whole if value is not None else None for value in (*inputs, None)][:3]
+    tensors = [value.whole if value is not None else None for value in (*inputs, None, None)][:3]
     codes, scale, zero = tensors
     value = inputs[0]
     if value is None or codes is None or scale is None or node.number("block_size", 0) or value.reshaped:

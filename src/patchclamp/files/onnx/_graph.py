@@ -10,7 +10,7 @@ Source: `GraphProto`, `NodeProto`, `AttributeProto`, `FunctionProto` in `onnx.pr
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...errors import FileError
@@ -33,14 +33,14 @@ class Graph:
     """What was found in a graph and the bodies in it, as it is read.
 
     tensors   every initializer and constant, in the file's order, with the label of the body it is in
-    users     the nodes that a known constant reaches, each with what is known of its inputs
+    use       is told of each node that a known constant reaches, what is known of its inputs, and the body it is in
     names     other names for whole tensors that the file gives (`Identity` of a parameter that others share)
     """
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, use: Callable[[Node, list[Value | None], str], None]) -> None:
         self.folder = folder
+        self.use = use
         self.tensors: list[tuple[Tensor, str]] = []
-        self.users: list[tuple[Node, list[Value | None], str]] = []
         self.names: list[tuple[str, Tensor, str]] = []
         self.sparse: list[str] = []
 
@@ -131,7 +131,7 @@ def _take(graph: Graph, node: Node, label: str, scopes: tuple[Known, ...]) -> No
             graph.names.append((node.outputs[0], made.whole, label))
         scopes[0][node.outputs[0]] = replace(made, name=node.outputs[0])
     elif follow is None:
-        graph.users.append((node, inputs, label))
+        graph.use(node, inputs, label)
 
 
 def _bodies(node: Node) -> Iterator[tuple[str, Message]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...arrays import Array
 from ...frozen import replace
+from ._beside import Folder
 from ._graph import Graph
 from ._names import anonymous, prefix, scope
 from ._nodes import Node
@@ -18,6 +19,8 @@ __all__ = ["Layers"]
 
 _OF_CELLS = ("weight_ih", "weight_hh")
 _IN_PROJ = "in_proj"
+NAMES = 8
+"""Of how many nodes that share their arrays the names are known."""
 _WITH_OUTPUT = {
     "onnx.InProjection": "onnx.MultiheadAttention",
     "onnx.InProjection(turned)": "onnx.MultiheadAttention(turned)",
@@ -28,19 +31,21 @@ _THEN_BIAS = ("onnx.MatMul", "onnx.Gemm", "onnx.GroupNormalization")
 
 
 class _Use:
-    """A layer before it has a name: the node that was seen first, the names of others with the same arrays."""
+    """A layer before it has a name: what is known of the node that was seen first, the names of others like it."""
 
-    __slots__ = ("claim", "label", "node", "others")
+    __slots__ = ("claim", "label", "last", "module", "names", "nodes", "output")
 
     def __init__(self, node: Node, claim: Claim, label: str) -> None:
-        self.node = node
         self.claim = claim
         self.label = label
-        self.others: list[str] = []
+        self.module, self.last = scope(node)
+        self.names = [node.name]
+        self.nodes = 0
+        self.output = node.outputs[0] if node.outputs else ""
 
 
 class Layers:
-    """The layers of a graph that was read.
+    """The layers of a graph, gathered as it is read; `finish` names them.
 
     arrays    every array, in the file's order
     says      layer -> its kind and what its node states
@@ -48,9 +53,10 @@ class Layers:
     small     how many constants are left out: single numbers and lists of integers, which reckon with shapes
     """
 
-    def __init__(self, graph: Graph, path: str) -> None:
-        self.graph = graph
-        self.path = path
+    def __init__(self, folder: Folder) -> None:
+        self.graph = Graph(folder, self._take)
+        self.path = folder.path
+        self.arrays: tuple[Array, ...] = ()
         self.says: dict[str, dict[str, Any]] = {}
         self.aliases: dict[str, str] = {}
         self.small = 0
@@ -63,8 +69,9 @@ class Layers:
         self._scopes: dict[Tensor, str] = {}
         self._groups: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
-        for node, inputs, label in graph.users:
-            self._take(node, inputs, label)
+
+    def finish(self) -> None:
+        """Name the layers, after all graphs were read."""
         for use in self._uses.values():
             self._name(use)
         for name, said in self.says.items():
@@ -95,9 +102,12 @@ class Layers:
     def _claim(self, node: Node, claim: Claim, label: str) -> None:
         """A layer of its own, or one more use of a layer that is known."""
         signature = tuple((word, part.tensor.origin or part.tensor, part.first) for word, part in claim.words.items())
-        use = self._uses.setdefault(signature, _Use(node, claim, label))
-        if use.node is not node:
-            use.others.append(node.name)
+        use = self._uses.get(signature)
+        if use is None:
+            use = self._uses[signature] = _Use(node, claim, label)
+        elif len(use.names) < NAMES:
+            use.names.append(node.name)
+        use.nodes += 1
         if node.outputs and claim.kind.startswith(_THEN_BIAS):
             self._waiting[node.outputs[0]] = use
 
@@ -130,7 +140,7 @@ class Layers:
     def _name(self, use: _Use) -> None:
         """Give a layer its name, and its arrays their paths."""
         name = self._stacked(use) or self._named(use)
-        for alias in (use.node.name, *use.others):
+        for alias in use.names:
             if alias and alias != name:
                 self.aliases.setdefault(alias, name)
 
@@ -138,29 +148,28 @@ class Layers:
         """The stack of recurrent layers that a node goes on: of the same module, reading what the last one gives."""
         if use.claim.stack is None:
             return ""
-        name, _ = scope(use.node)
+        name = use.module
         units, ways, reads = use.claim.stack
         stack = self._stacks.get(name)
         if not stack or stack[-1][:2] != (units, ways) or reads != units * ways:
             return ""
-        self._put(name, _suffixed(use.claim, len(stack)))
+        self._put(name, _suffixed(use.claim, len(stack)), use.nodes)
         stack.append(use.claim.stack)
         return name
 
     def _named(self, use: _Use) -> str:
-        claim, node = _in_projection(use.claim), use.node
+        claim, module, last = _in_projection(use.claim), use.module, use.last
         words = claim.words if claim.stack is None else _suffixed(claim, 0)
         own = prefix((word, part.name) for word, part in words.items())
-        module, last = scope(node)
         weight = next(iter(words.values())).tensor.name
         usual = weight.rpartition(".")[0] if not anonymous(weight) else ""
-        name = own if own is not None else module or usual or last or (node.outputs or [""])[0] or weight
+        name = own if own is not None else module or usual or last or use.output or weight
         if own is None and not module and use.label:
             name = f"{use.label}.{name}"
         if name in self._layers or (name == "" and own is None):
             name = f"{name}.{last}" if name and last and last != name else name or "layer"
             name = self._free(name, use.label, self._layers)
-        self._put(name, words)
+        self._put(name, words, use.nodes)
         self.says[name] = {"kind": claim.kind, **claim.said}
         if claim.stack is not None:
             self._stacks[name] = [claim.stack]
@@ -176,9 +185,10 @@ class Layers:
             if f"{name}_{number}" not in taken:
                 return f"{name}_{number}"
 
-    def _put(self, layer: str, words: dict[str, Part]) -> None:
+    def _put(self, layer: str, words: dict[str, Part], nodes: int) -> None:
         self._layers.add(layer)
         for word, part in words.items():
+            part = replace(part, note=_and(part.note, f"used by {nodes} nodes")) if nodes > 1 else part
             self._own(self._free(f"{layer}.{word}" if layer else word, "", self._parts), part)
 
     def _own(self, path: str, part: Part) -> None:
@@ -206,12 +216,16 @@ class Layers:
         for path, part in self._parts.items():
             tensor = part.tensor
             storage = tensor.storage(self.path, path, (part.first, part.shape, part.order))
-            notes = (tensor.name + " in the file" if tensor.name != path else "", tensor.note, part.note)
             if tensor.plain is not None:
-                storage.note = "; ".join(note for note in notes if note)
+                name = f"{tensor.name} in the file" if tensor.name != path else ""
+                storage.note = _and(name, tensor.note, part.note)
             owners = self._owned.get(tensor.origin or tensor, [])
             tied = tuple(other for other in owners if other != path) if path in owners[:1000] else ()
             yield Array(path, path, part.shape, tensor.dtype, storage, tied=tied[:1000])
+
+
+def _and(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
 
 
 def _leaf(name: str) -> str:
@@ -241,8 +255,9 @@ def _in_projection(claim: Claim) -> Claim:
 
 def _is_core(node: Node, claim: Claim) -> bool:
     """Whether a normalisation has no parameters of its own: constants that an exporter made up."""
-    made = all(part.tensor.constant and anonymous(part.name) for part in claim.words.values())
-    return node.op == "InstanceNormalization" and made
+    if node.op != "InstanceNormalization":
+        return False
+    return all(part.tensor.constant and anonymous(part.name) for part in claim.words.values())
 
 
 def _projection(kind: str) -> str:

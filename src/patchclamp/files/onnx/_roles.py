@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ...frozen import dataclass, field
+from ...frozen import dataclass, field, replace
 from ._follow import Value
 from ._nodes import Node
 from ._tensors import Tensor
@@ -14,6 +14,7 @@ from ._tensors import Tensor
 __all__ = ["BIASES", "ROLES", "Claim", "Part", "held"]
 
 Inputs = list[Value | None]
+_CAST = "the graph rounds or casts it before it is used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def held(inputs: Inputs, place: int, *, vector: bool = False) -> Part | None:
         if sum(extent != 1 for extent in shape) > 1:
             return None
         shape = (tensor.count,)
-    return Part(tensor, value.name, shape)
+    return Part(tensor, value.name, shape, note=_CAST if value.cast else "")
 
 
 def _words(inputs: Inputs, places: dict[str, int]) -> dict[str, Part]:
@@ -102,7 +103,7 @@ def _gemm(node: Node, inputs: Inputs) -> Claim | None:
         return None
     alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
     weight = claim.words["weight"]
-    note = f"the node multiplies its sum by {alpha:g}" if alpha != 1 else ""
+    note = f"the node multiplies its sum by {alpha:g}" if alpha != 1 else weight.note
     words = {"weight": Part(weight.tensor, weight.name, weight.shape, note=note)}
     bias = held(inputs, 2, vector=True)
     if bias is not None and bias.tensor.count > 1 - (claim.kind == ""):
@@ -125,7 +126,8 @@ def _product(inputs: Inputs, place: int, turned: bool, name: str) -> Claim | Non
     if value is None or tensor is None or len(tensor.shape) != 2:
         return None
     lies = "(turned)" if turned != value.turned else ""
-    return Claim(f"onnx.{name}{lies}", {"weight": Part(tensor, value.name, tensor.shape)})
+    note = _CAST if value.cast else ""
+    return Claim(f"onnx.{name}{lies}", {"weight": Part(tensor, value.name, tensor.shape, note=note)})
 
 
 def _quantised_matmul(node: Node, inputs: Inputs) -> Claim | None:
@@ -219,6 +221,8 @@ def _recurrent(node: Node, inputs: Inputs) -> Claim | None:
         if node.op == "LSTM" and peephole is not None and peephole.shape == (ways, 3 * units):
             for place, gate in enumerate(("input", "output", "forget")):
                 words[f"peephole_{gate}{end}"] = _window(peephole, (3 * way + place) * units, (units,))
+    if node.attributes().get("direction") == "reverse":
+        words = {word: replace(part, note=f"{part.note}; it runs in reverse") for word, part in words.items()}
     return Claim(f"onnx.{node.op}", words, stack=(units, ways, reads))
 
 

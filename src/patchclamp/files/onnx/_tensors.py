@@ -94,8 +94,13 @@ class Tensor:
         return Strided(Reordered(self.plain, begin, block, order), name, self.dtype, shape, 0)
 
     def integers(self, most: int = 16) -> tuple[int, ...] | None:
-        """Its numbers where they are a few integers: the axes of a slice, a shape."""
-        if self.plain is None or self.count > most or self.dtype not in ("int64", "int32"):
+        """Its numbers where they are a few integers in the file itself: the axes of a slice, a shape."""
+        if (
+            self.plain is None
+            or isinstance(self.plain, Beside)
+            or self.count > most
+            or self.dtype not in ("int64", "int32")
+        ):
             return None
         storage: Storage = self.storage("", self.name)
         return tuple(storage.read(()).flat())

@@ -16,12 +16,15 @@ from ...errors import FileError
 from .allowed import RENAMED, may_call, may_stand
 from .opcodes import OTHERS
 from .rebuild import MAKERS
+from .records import read_records
 from .symbols import Made, Name, NumpyArray, NumpyType, Refusal, Sparse, Table, Tensor
 
 __all__ = ["CutShort", "Machine"]
 
 _STEPS = 400_000
 _STEPS_MOST = 8_000_000
+_STEPS_TENSOR = 64
+_MORE = object()
 _HINT = "the file is damaged or was made to deceive; download or save it again"
 _WORD = 1024
 """Longest name of a global, in bytes."""
@@ -58,18 +61,25 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.names: dict[tuple[str, str], Name] = {}
         self.made: dict[str, int] = {}
+        self.sizes: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
+        self.quick = True
+        self.tensors = 0
 
     def load(self) -> Any:
         """The object of the pickle that begins at `at`, which is moved behind it. FileError for whatever is wrong."""
         self.stack, self.meta, self.memo, start = [], [], {}, self.at
         try:
-            found = self._run()
+            while (found := self._run()) is _MORE:
+                self._more()
         except (IndexError, ValueError, StructError) as error:
             if self._behind_end():
                 raise self._cut() from error
             what = "takes more from its stack than is there" if isinstance(error, IndexError) else f"holds {error}"
             raise self._error(f"the pickle {what}", _HINT) from error
         except KeyError as error:
+            if self.quick:
+                self.quick, self.at = False, start
+                return self.load()
             raise self._error(f"the pickle asks for entry {error} of its memo, which is not there", _HINT) from error
         except Refusal as refusal:
             raise self._error(refusal.reason, refusal.hint or _HINT) from refusal
@@ -115,6 +125,11 @@ class Machine:
                 items = stack.pop()
                 stack[-1] = self.call(stack[-1], items)
             elif op == 0x58:  # BINUNICODE
+                if self.quick and stack and type(stack[-1]) is Tensor:
+                    end = read_records(self, at - 1, stack)
+                    if end >= at:
+                        at = end
+                        continue
                 end = at + 4 + _U4(data, at)[0]
                 if end > size:
                     self.at = end
@@ -149,7 +164,14 @@ class Machine:
                 self.stack = stack
                 at = OTHERS[op](self, at)
                 stack = self.stack
-        raise Refusal(f"it takes more than {self.left:,} steps, more than a file of this size explains")
+        self.at, self.stack = at, stack
+        return _MORE
+
+    def _more(self) -> None:
+        """More steps, for each tensor that was made; Refusal where there are none."""
+        if not self.tensors:
+            raise Refusal(f"it takes more than {self.left:,} steps, more than its tensors and its size explain")
+        self.left, self.tensors = self.tensors * _STEPS_TENSOR, 0
 
     def index(self, number: int) -> int:
         """A place in the memo: there are no more than bytes."""
@@ -192,7 +214,9 @@ class Machine:
             may_call(function)
             return self.opaque(function, arguments)
         try:
-            return maker(self, arguments)
+            found = maker(self, arguments)
+            self.tensors += type(found) is Tensor
+            return found
         except (TypeError, ValueError, IndexError, AttributeError, KeyError, OverflowError) as error:
             reason = f"{function.path} is given what it does not take ({str(error)[:80]})"
             raise Refusal(reason) from error

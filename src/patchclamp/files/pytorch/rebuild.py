@@ -14,7 +14,7 @@ from ...arrays import DTYPES
 from .allowed import may_stand
 from .symbols import DTYPE_NAMES, Made, Name, NumpyArray, NumpyType, Refusal, Region, Sparse, Table, Tensor, said
 
-__all__ = ["MAKERS", "item_size"]
+__all__ = ["MAKERS", "item_size", "placed", "reach"]
 
 Maker = Callable[[Any, tuple[Any, ...]], Any]
 _AXES = 64
@@ -31,33 +31,41 @@ def item_size(dtype: str) -> int:
 # Tensors
 
 
-def _tensor(region: Region, offset: int, shape: Any, strides: Any, dtype: str = "") -> Tensor:
+def view(region: Region, offset: int, shape: Any, strides: Any, dtype: str = "") -> Tensor:
     """A view of a storage, which must lie in it."""
     if type(region) is not Region:
         raise Refusal(f"a tensor looks at a {type(region).__name__.lower()}, which is no storage")
-    if type(offset) is not int or offset < 0:
-        raise Refusal(f"a tensor begins at {said(offset)} of its storage")
-    dtype = dtype or region.dtype or "uint8"
-    end, empty = offset + 1, False
+    return placed(region, offset, shape, strides, reach(shape, strides), dtype)
+
+
+def reach(shape: Any, strides: Any) -> int:
+    """How many numbers lie from the first of a tensor to its last; 0 for one that has none."""
     if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides) or len(shape) > _AXES:
         raise Refusal("a tensor has no shape, or not as many strides as axes")
+    end = 1
     for extent, stride in zip(shape, strides, strict=True):
         if type(extent) is not int or type(stride) is not int or extent < 0 or stride < 0:
             raise Refusal(f"a tensor has the extent {said(extent)} with the stride {said(stride)}")
-        if extent == 0:
-            empty = True
         end += (extent - 1) * stride
-    size = _SIZES.get(dtype, 0)
-    if not empty and size and (end * size > region.nbytes or (end * size >= _MOST)):
-        reason = f"a tensor of shape {list(shape)[:8]} reaches byte {end * size:,} of a storage of {region.nbytes:,}"
-        raise Refusal(reason[:300])
     if prod(shape) >= _MOST or max(shape, default=0) >= _MOST:
         raise Refusal(f"a tensor has more numbers than can be counted: {list(shape)[:8]}"[:300])
+    return 0 if 0 in shape else end
+
+
+def placed(region: Region, offset: int, shape: Any, strides: Any, count: int, dtype: str = "") -> Tensor:
+    """The same where it is known how many numbers it reaches over."""
+    if type(offset) is not int or offset < 0:
+        raise Refusal(f"a tensor begins at {said(offset)} of its storage")
+    dtype = dtype or region.dtype or "uint8"
+    size = _SIZES.get(dtype, 0)
+    if count and (offset + count) * size > region.nbytes:
+        reason = f"a tensor of shape {list(shape)[:8]} reaches byte {(offset + count) * size:,}"
+        raise Refusal(f"{reason} of a storage of {region.nbytes:,}"[:300])
     return Tensor(region, offset, shape, strides, dtype)
 
 
 def _v2(machine: Any, given: tuple[Any, ...]) -> Tensor:
-    made = _tensor(given[0], given[1], given[2], given[3])
+    made = view(given[0], given[1], given[2], given[3])
     if len(given) > 6 and given[6]:
         _bits(made, given[6])
     elif len(given) < 6:
@@ -67,11 +75,11 @@ def _v2(machine: Any, given: tuple[Any, ...]) -> Tensor:
 
 def _v1(machine: Any, given: tuple[Any, ...]) -> Tensor:
     region, offset, shape, strides = given
-    return _tensor(region, offset, shape, strides)
+    return view(region, offset, shape, strides)
 
 
 def _v3(machine: Any, given: tuple[Any, ...]) -> Tensor:
-    made = _tensor(given[0], given[1], given[2], given[3], _dtype(given[6]))
+    made = view(given[0], given[1], given[2], given[3], _dtype(given[6]))
     if len(given) > 7 and given[7]:
         _bits(made, given[7])
     return made
@@ -92,7 +100,7 @@ def _dtype(given: Any) -> str:
 
 
 def _quantised(machine: Any, given: tuple[Any, ...]) -> Tensor:
-    made = _tensor(given[0], given[1], given[2], given[3])
+    made = view(given[0], given[1], given[2], given[3])
     scheme, *steps = given[4]
     word = scheme.name if type(scheme) is Name else ""
     if word == "per_tensor_affine":
@@ -154,7 +162,7 @@ def _meta(machine: Any, given: tuple[Any, ...]) -> Tensor:
 
 def _without(dtype: str, shape: Any, strides: Any) -> Tensor:
     """A tensor without a storage."""
-    made = _tensor(Region("", dtype, _MOST), 0, shape, strides, dtype)
+    made = view(Region("", dtype, _MOST), 0, shape, strides, dtype)
     made.region = None
     return made
 

@@ -97,7 +97,7 @@ def _share(together: list[_Range], members: dict[int, list[int]], arrays: list[A
     if marks.exact:
         together = sorted(together, key=lambda one: one.first)
     for one, repeated in zip(together, marks.repeated(together), strict=True):
-        if one.first in shares or repeated:
+        if one.first in shares or (repeated and marks.exact):
             found = tuple(path for _, path in sorted(shares.get(one.first, ())))
             for number in members[one.first]:
                 arrays[number] = replace(arrays[number], shares=found, repeated=repeated)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, overload
 
 from ...arrays import DTYPES, Array, Storage
 from ...errors import FileError
@@ -12,6 +13,7 @@ from .._safetensors_header import shown
 from .._strided import Strided
 from .._unread import Unread
 from ..source import Source
+from ..stored import Arrays
 from .names import Leaf
 from .quantised import Quantised
 from .rebuild import item_size
@@ -58,23 +60,70 @@ def _unread(source: Source, name: str, leaf: Tensor, why: str) -> Unread:
     return Unread(source.path, name, leaf.dtype, leaf.shape, f"it is not read: {why}")
 
 
-def arrays_of(leaves: Sequence[Leaf], source: Source) -> tuple[tuple[Array, ...], list[str]]:
-    """The arrays of all leaves, and what people should know of some."""
-    spots: dict[Any, list[Spot]] = {}
-    arrays: list[Array] = []
+def arrays_of(leaves: Sequence[Leaf], source: Source) -> tuple[Sequence[Array], list[str]]:
+    """The arrays of all leaves, and what people should know of some.
+
+    An array is made when it is looked for; where several tensors look at one storage, all are made and compared.
+    """
     notes: list[str] = []
-    for name, leaf, role in _spread(leaves, notes):
-        if type(leaf) is NumpyArray:
-            arrays.append(_numpy(name, leaf, role, source))
-            continue
-        region = leaf.region
-        arrays.append(Array(name, name, leaf.shape, leaf.dtype, _storage(name, leaf, source), role))
-        if region is not None:
-            spots.setdefault(region.key, []).append((len(arrays) - 1, leaf))
+    leaves = _spread(leaves, notes)
+    regions = {leaf.region.key for _, leaf, _ in leaves if type(leaf) is Tensor and leaf.region is not None}
+    if len(regions) == len(leaves):
+        return _Made(leaves, source), notes
+    arrays = [_array(leaf, source) for leaf in leaves]
+    spots: dict[Any, list[Spot]] = {}
+    for number, (_, leaf, _) in enumerate(leaves):
+        if type(leaf) is Tensor and leaf.region is not None:
+            spots.setdefault(leaf.region.key, []).append((number, leaf))
     for group in spots.values():
         if len(group) > 1:
             sharing(group, arrays)
     return tuple(arrays), notes
+
+
+class _Made(Arrays):
+    """Arrays that are made when they are looked for."""
+
+    def __init__(self, leaves: Sequence[Leaf], source: Source) -> None:
+        self._leaves = leaves
+        self._source = source
+        self._made: dict[int, Array] = {}
+
+    @cached_property
+    def _layers(self) -> Mapping[str, Sequence[int]]:
+        """Layer -> the numbers of its arrays."""
+        found: dict[str, list[int]] = {}
+        for number, (name, _, _) in enumerate(self._leaves):
+            found.setdefault(name.rpartition(".")[0], []).append(number)
+        return found
+
+    def of(self, layer: str) -> Sequence[Array]:
+        return [self[number] for number in self._layers.get(layer, ())]
+
+    def beginning(self, text: str) -> int:
+        return sum(name.startswith(text) for name, _, _ in self._leaves)
+
+    def __len__(self) -> int:
+        return len(self._leaves)
+
+    @overload
+    def __getitem__(self, number: int) -> Array: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Array]: ...
+    def __getitem__(self, number: int | slice) -> Array | Sequence[Array]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        found = self._made.get(number)
+        if found is None:
+            found = self._made[number] = _array(self._leaves[number], self._source)
+        return found
+
+
+def _array(leaf: Leaf, source: Source) -> Array:
+    name, thing, role = leaf
+    if type(thing) is NumpyArray:
+        return _numpy(name, thing, role, source)
+    return Array(name, name, thing.shape, thing.dtype, _storage(name, thing, source), role)
 
 
 def _spread(leaves: Sequence[Leaf], notes: list[str]) -> Sequence[Leaf]:

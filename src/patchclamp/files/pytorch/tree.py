@@ -16,6 +16,8 @@ __all__ = ["Found", "attributes", "class_of", "stated", "walk"]
 _LEAVES = (Tensor, Sparse, NumpyArray)
 _PLAIN = (str, int, float, bool, type(None))
 _TEXT_MOST = 200
+_DEEPEST = 1_000
+"""How deep things may lie in each other: Python's own pickler goes no deeper, it calls itself for each."""
 _EXTRA = ("_extra_state", ".dtype", "_packed_params")
 """What the keys end with under which a state dict holds other things than tensors."""
 _PACKED = "._packed_params._packed_params"
@@ -73,12 +75,13 @@ class _Walk:
                 kind = type(value)
                 if kind in _LEAVES:
                     self.leaf(self.path(key), value, role, level.root)
-                elif kind not in _PLAIN and id(value) not in self.active:
-                    if self.enter(value, key, level.root, level.plain and role != "item"):
-                        break
-                if self.visits < 0:
+                elif kind in _PLAIN or id(value) in self.active:
+                    continue
+                elif self.visits < 0:
                     reason = "its objects hold each other over and over: there are more ways than objects"
                     raise Refusal(reason, "the file was made to deceive")
+                elif self.enter(value, key, level.root, level.plain and role != "item"):
+                    break
             else:
                 self.stack.pop()
                 self.active.discard(id(level.thing))
@@ -111,6 +114,8 @@ class _Walk:
             self.found.roots.append(self.path(key))
         if module:
             self.found.modules[self.path(key)] = thing
+        if len(self.stack) >= _DEEPEST:
+            raise Refusal(f"its objects lie more than {_DEEPEST:,} deep in each other", "the file was made to deceive")
         self.active.add(id(thing))
         self.stack.append(_Level(thing, key, iter(children), root, plain and type(thing) is Table))
         return True

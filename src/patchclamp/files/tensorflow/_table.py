@@ -16,10 +16,11 @@ from ..source import Source, read_all
 
 __all__ = ["INDEX_MOST", "read_table"]
 
-INDEX_MOST = 16 << 20
+INDEX_MOST = 8 << 20
 """Longest index that is read, in bytes: a hundred thousand variables take less."""
 KEY_MOST = 8192
-"""Longest key: a key repeats the one before it at no cost in bytes, so its length needs a bound."""
+HELD_MOST = 16 << 20
+"""Longest key, and most bytes of all keys and values: packed or repeated, they take fewer in the file."""
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 _PLAIN, _SNAPPY = 0, 1
@@ -39,15 +40,17 @@ def read_table(source: Source) -> dict[bytes, bytes]:
         for _ in range(2):
             _, at = varint(data, at, len(data) - 8)
         begin, size = _handle(data, at, len(data) - 8)
-        before, spent = b"", 0
-        for _, value in _entries(_block(source, data, begin, size), len(data)):
+        before, spent, total = b"", 0, 0
+        for _, value in _entries(_block(source, data, begin, size)):
             begin, size = _handle(value, 0, len(value))
-            if begin + size + 5 > len(data) - _FOOTER:
-                _refuse(source, f"a block of {size} bytes at byte {begin} does not lie in the index", begin)
+            block = _block(source, data, begin, size)
             spent += size + 5
             if spent > len(data):
                 _refuse(source, "its blocks lie over one another", begin)
-            for key, held in _entries(_block(source, data, begin, size), 2 * INDEX_MOST):
+            for key, held in _entries(block):
+                total += len(key) + len(held)
+                if total > HELD_MOST:
+                    _refuse(source, f"its keys and values have more than {HELD_MOST:,} bytes in all", begin)
                 if found and key <= before:
                     _refuse(source, f"its keys are not in order: {key[:80]!r} stands after {before[:80]!r}", begin)
                 found[key] = held
@@ -82,8 +85,8 @@ def _block(source: Source, data: bytes, begin: int, size: int) -> bytes:
     return block[: len(block) - restarts]
 
 
-def _entries(block: bytes, most: int) -> Iterator[tuple[bytes, bytes]]:
-    """The keys and values of a block; `most` bounds the bytes that its keys may grow to."""
+def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The keys and values of a block, each key put together from the one before it."""
     at, key = 0, b""
     while at < len(block):
         shared, at = varint(block, at, len(block))
@@ -94,9 +97,8 @@ def _entries(block: bytes, most: int) -> Iterator[tuple[bytes, bytes]]:
                 at, "an entry is longer than its block, or shares more with the key before it than that has"
             )
         key = key[:shared] + block[at : at + own]
-        most -= len(key)
-        if len(key) > KEY_MOST or most < 0:
-            raise Malformed(at, f"a key has {len(key):,} bytes, or all of them have too many; {KEY_MOST:,} are allowed")
+        if len(key) > KEY_MOST:
+            raise Malformed(at, f"a key has {len(key):,} bytes, {KEY_MOST:,} are allowed")
         at += own
         yield key, block[at : at + length]
         at += length

@@ -15,7 +15,7 @@ import torch
 
 from ...arrays import Array
 
-__all__ = ["DTYPES", "NotBuilt", "bounded", "checked"]
+__all__ = ["DTYPES", "NotBuilt", "bounded", "checked", "watched"]
 
 SECONDS = 20.0
 """How long a class tree may take to build."""
@@ -24,8 +24,8 @@ MEMORY = 2 << 20
 MOST = 1 << 18
 """Largest whole number in a config that no axis of an array justifies, but for those that no size depends on."""
 MOST_PLACES = 1 << 24
-"""The same for how many places of a text a network knows; few networks store something for each."""
-_PLACES = ("position", "context", "window", "length", "seq", "n_ctx")
+"""The same for how many words, and places of a text, a network knows; few store something for each place."""
+_PLACES = ("position", "context", "window", "length", "seq", "n_ctx", "vocab")
 DEEP = 8
 ENTRIES = 200_000
 _FREE = ("theta", "token", "seed", "scale", "_id", "index", "base", "eps", "factor")
@@ -110,37 +110,28 @@ class _Limits:
 
 
 @contextlib.contextmanager
-def bounded(arrays: int) -> Iterator[None]:
-    """Build quietly, without the network, and refuse to build more than a file of so many arrays can need."""
-    most, end = 32 * arrays + 20_000, time.monotonic() + SECONDS
-    count = 0
-
-    def counted(*_: object) -> None:
-        nonlocal count
-        count += 1
-        if count > most or time.monotonic() > end:
-            raise NotBuilt(f"the network of config.json has more parts than a file of {arrays} arrays justifies")
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
+def bounded() -> Iterator[None]:
+    """Quietly, without gradients and without the network."""
+    with warnings.catch_warnings(), _quiet(), _offline(), torch.no_grad():
         warnings.simplefilter("ignore")
-        stack.enter_context(_quiet())
-        stack.enter_context(_offline())
-        for register in (
-            torch.nn.modules.module.register_module_module_registration_hook,
-            torch.nn.modules.module.register_module_parameter_registration_hook,
-        ):
-            stack.callback(register(counted).remove)
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(_watched(end))
         yield
 
 
 @contextlib.contextmanager
-def _watched(end: float) -> Iterator[None]:
-    """Refuse to go on after `end`, or when the process has grown too much: looked at between calls of functions."""
-    before, calls = sys.getprofile(), 0
+def watched(arrays: int) -> Iterator[None]:
+    """Refuse to build more than a file of so many arrays can need, to take too long and to grow too much.
+
+    Parts of networks are counted as they are made; time and memory are looked at between calls of functions.
+    """
+    most, end = 16 * arrays + 4_000, time.monotonic() + SECONDS
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + MEMORY
+    before, parts, calls = sys.getprofile(), 0, 0
+
+    def counted(*_: object) -> None:
+        nonlocal parts
+        parts += 1
+        if parts > most:
+            raise NotBuilt(f"the network of config.json has more parts than a file of {arrays} arrays justifies")
 
     def look(*_: object) -> None:
         nonlocal calls
@@ -150,11 +141,18 @@ def _watched(end: float) -> Iterator[None]:
         if calls % 512 == 0 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > grown:
             raise NotBuilt("the network of config.json takes too much memory to build")
 
+    modules = torch.nn.modules.module
+    hooks = (
+        modules.register_module_module_registration_hook(counted),
+        modules.register_module_parameter_registration_hook(counted),
+    )
     sys.setprofile(look)
     try:
         yield
     finally:
         sys.setprofile(before)
+        for hook in hooks:
+            hook.remove()
 
 
 @contextlib.contextmanager

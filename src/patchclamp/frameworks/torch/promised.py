@@ -48,9 +48,6 @@ class Promised(torch.Tensor):
             raise NotImplementedError(f"{func} computes, and these tensors have no numbers")
         return run(*args, **(kwargs or {}))
 
-    def __deepcopy__(self, memo: Any) -> Promised:
-        return self.made(self.what)
-
 
 def _same(value: Promised, *_: Any, **__: Any) -> Promised:
     return value.made(value.what)

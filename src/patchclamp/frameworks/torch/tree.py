@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ import torch
 from ...arrays import Array
 from ...errors import KindError
 from ...model import LayerInfo, Placed
-from .bounds import DTYPES, NotBuilt, bounded, checked
+from .bounds import DTYPES, NotBuilt, bounded, checked, watched
 from .opening import open_model
 from .promised import Promised
 
@@ -29,6 +31,8 @@ TRANSFORMERS = "transformers"
 _CONVERSIONS = "transformers.conversion_mapping"
 _LOADING = "transformers.core_model_loading"
 _MODELS = "transformers.modeling_utils"
+LONGEST = 1000
+"""Names of arrays with more letters are those of no network."""
 _WORD = re.compile(r"[A-Za-z_]\w{0,200}")
 
 
@@ -49,7 +53,7 @@ def described(config: Mapping[str, Any], arrays: Sequence[Array], tools: Any) ->
     justify, a class that cannot be built.
     """
     try:
-        with bounded(len(arrays)):
+        with bounded():
             model, loaded = _loaded(checked(config, arrays), arrays, tools)
             tree = open_model(model)
     except NotBuilt:
@@ -62,43 +66,80 @@ def described(config: Mapping[str, Any], arrays: Sequence[Array], tools: Any) ->
 
 @dataclass
 class _Loaded:
-    """What the loader did: the storage of each tensor of the model, by its identity; what it could not place."""
+    """Where the tensors of a model come from, by the identity of each; which arrays do not fit, and why."""
 
-    stored: Mapping[int, Promised]
-    mismatched: Sequence[str]
-    keep: Sequence[torch.Tensor]
+    stored: dict[int, Promised] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    keep: Sequence[torch.Tensor] = ()
 
 
 def _loaded(config: Mapping[str, Any], arrays: Sequence[Array], tools: Any) -> tuple[Any, _Loaded]:
-    models, loading, conversions = _modules()
-    made = _config(config)
-    kind = _class(made, config.get("architectures"))
-    with ExitStack() as stack:
-        for context in kind.get_init_context(_dtype(config), False, False, None):
-            stack.enter_context(context)
-        model = kind(made)
-    promises = {array.name: _promise(array, tools) for array in arrays}
-    plan = models.LoadStateDictConfig(
-        device_map={"": "meta"}, dtype=_dtype(config), weight_mapping=conversions.get_model_conversion_mapping(model)
-    )
-    info, _ = loading.convert_and_load_state_dict_in_model(
-        model=model, state_dict=promises, load_config=plan, disk_offload_index=None
-    )
+    """The model of a config on the meta device, and what the loader makes of the arrays of the file."""
+    _require()
+    with watched(len(arrays)):
+        made = _config(config)
+        kind = _class(made, config.get("architectures"))
+        with ExitStack() as stack:
+            for context in kind.get_init_context(_dtype(config), False, False, None):
+                stack.enter_context(context)
+            model = kind(made)
+    promises = {array.name: _promise(array, tools) for array in arrays if len(array.name) <= LONGEST}
+    own: dict[str, torch.Tensor] = dict(model.state_dict(keep_vars=True))
+    loaded = _Loaded()
+    found: set[str] = set()
+    for name, promise in _converted(model, own, promises, loaded):
+        live = own.get(name)
+        if live is not None and promise.shape == live.shape:
+            loaded.stored[id(live)] = promise
+            found.add(name)
+        elif live is not None:
+            loaded.problems.append(f"{name} is {tuple(promise.shape)}, not {tuple(live.shape)}")
     if hasattr(model, "all_tied_weights_keys"):
-        model.tie_weights(missing_keys=info.missing_keys, recompute_mapping=False)
-    wrong = sorted(f"{name} is {tuple(file)}, not {tuple(live)}" for name, file, live in info.mismatched_keys)
-    return model.eval(), _put_back(model, wrong)
+        model.tie_weights(missing_keys=own.keys() - found, recompute_mapping=False)
+    loaded.keep = list(own.values())
+    return model.eval(), loaded
 
 
-def _modules() -> tuple[Any, Any, Any]:
-    try:
-        import_module(TRANSFORMERS)
-    except ImportError as error:
-        raise NotBuilt("transformers is not installed") from error
-    try:
-        return import_module(_MODELS), import_module(_LOADING), import_module(_CONVERSIONS)
-    except ImportError as error:
-        raise NotBuilt("this takes transformers 5 or newer") from error
+def _converted(
+    model: Any, own: Mapping[str, torch.Tensor], promises: Mapping[str, Promised], loaded: _Loaded
+) -> Iterator[tuple[str, Promised]]:
+    """Each tensor of the model that the arrays of the file become, by the rules that transformers loads them by."""
+    loading = import_module(_LOADING)
+    rules = import_module(_CONVERSIONS).get_model_conversion_mapping(model)
+    renamings = [rule for rule in rules if isinstance(rule, loading.WeightRenaming)]
+    converters = [rule for rule in rules if isinstance(rule, loading.WeightConverter)]
+    by_pattern = {pattern: rule for rule in converters for pattern in rule.source_patterns}
+    info = SimpleNamespace(missing_keys=set(own), conversion_errors={}, unexpected_keys=set(), mismatched_keys=set())
+    collected: dict[str, Any] = {}
+    for name in sorted(promises, key=loading.dot_natural_key):
+        prefix = model.base_model_prefix
+        target, pattern = loading.rename_source_key(name, renamings, converters, prefix, own)
+        if target not in own and name in own:
+            target, pattern = loading.rename_source_key(name, [], [], prefix, own)
+        if target in own and pattern is None:
+            yield target, promises[name]
+        elif target in own:
+            if target not in collected:
+                collected[target] = deepcopy(by_pattern[pattern])
+            collected[target].add_tensor(target, name, pattern, promises[name])
+    for target, rule in collected.items():
+        try:
+            made = rule.convert(target, model=model, config=model.config, hf_quantizer=None, loading_info=info)
+        except Exception as error:
+            said = info.conversion_errors.get(target, str(error)).strip().splitlines()[-1:]
+            loaded.problems.append(f"{target} cannot be put together: {' '.join(said)[:120]}")
+            continue
+        for name, value in made.items():
+            yield name, value[0] if isinstance(value, list) else value
+
+
+def _require() -> None:
+    for name in (TRANSFORMERS, _MODELS, _LOADING, _CONVERSIONS):
+        try:
+            import_module(name)
+        except ImportError as error:
+            needed = "transformers is not installed" if name == TRANSFORMERS else "this takes transformers 5 or newer"
+            raise NotBuilt(needed) from error
 
 
 def _config(config: Mapping[str, Any]) -> Any:
@@ -154,23 +195,6 @@ def _promise(array: Array, tools: Any) -> Promised:
     return Promised(tools.placed(array.storage, array.dtype, array.shape), dtype, frozenset((array.name,)), tools)
 
 
-def _put_back(model: torch.nn.Module, wrong: Sequence[str]) -> _Loaded:
-    """Give the model plain tensors again, one for each promise, so that what is tied stays tied."""
-    plain: dict[int, torch.Tensor] = {}
-    stored: dict[int, Promised] = {}
-    for module in model.modules():
-        for held in (module._parameters, module._buffers):
-            for name, value in held.items():
-                if not isinstance(value, Promised):
-                    continue
-                if id(value) not in plain:
-                    empty = torch.empty(value.shape, dtype=value.dtype, device="meta")
-                    plain[id(value)] = torch.nn.Parameter(empty, False) if held is module._parameters else empty
-                    stored[id(plain[id(value)])] = value
-                held[name] = plain[id(value)]  # type: ignore[assignment]
-    return _Loaded(stored, wrong, list(plain.values()))
-
-
 class Absent:
     """The place of an array that the live network has and the file has not."""
 
@@ -208,8 +232,8 @@ class _Taking:
             notes.append(f"of {kind}, the file lacks {_listed(self.absent)}")
         if left:
             notes.append(f"of the file, {kind} does not have {_listed([array.name for array in left])}")
-        if self.loaded.mismatched:
-            notes.append(f"shapes differ from those of {kind}: {_listed(self.loaded.mismatched)}")
+        if self.loaded.problems:
+            notes.append(f"what does not fit {kind} is left as the file has it: {_listed(self.loaded.problems)}")
         return Described(layers, dict(self._aliases()), left, tuple(notes))
 
     def _array(self, live: Array) -> Array | None:
@@ -244,12 +268,11 @@ class _Taking:
 
     def _aliases(self) -> Iterator[tuple[str, str]]:
         """The file's names of layers, where the live network has others and each stands for one."""
+        names = {id(array.storage): name for name, array in self.file.items()}
         for path, array in self.made.items():
-            if array is None or isinstance(array.storage, Absent):
-                continue
-            name = next((file for file in self.file.values() if file.storage is array.storage), None)
-            if name is not None and name.name != path:
-                mine, theirs = path.rpartition("."), name.name.rpartition(".")
+            name = None if array is None else names.get(id(array.storage))
+            if name is not None and name != path:
+                mine, theirs = path.rpartition("."), name.rpartition(".")
                 if mine[2] == theirs[2] and theirs[0] and theirs[0] not in self.live:
                     yield theirs[0], mine[0]
 

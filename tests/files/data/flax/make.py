@@ -15,7 +15,21 @@ from flax import serialization
 from flax.training.train_state import TrainState
 
 HERE = Path(__file__).parent
-DTYPES = "float16 bfloat16 float32 int8 uint8 int16 uint16 int32 uint32 bool complex64 float8_e4m3fn float8_e5m2".split()
+DTYPES = [
+    "float16",
+    "bfloat16",
+    "float32",
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "bool",
+    "complex64",
+    "float8_e4m3fn",
+    "float8_e5m2",
+]
 
 
 class Net(nn.Module):
@@ -41,7 +55,27 @@ def keep(name, tree):
     np.savez(HERE / f"{name}.npz", **found)
 
 
+def layers():
+    """Single layers with an input and an output each, so that a neuron can be computed from its own weights."""
+    x = jax.random.normal(jax.random.key(5), (3, 3, 4))
+    stack = nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(5)
+    made = {
+        "dense": (nn.Dense(5), x[0, 0]),
+        "conv": (nn.Conv(6, (3, 3), padding="VALID"), x[None]),
+        "query": (nn.DenseGeneral((2, 3)), x[0, 0]),
+        "embed": (nn.Embed(7, 4), jnp.asarray([3])),
+        "stack": (stack, x[0]),
+    }
+    params, values = {}, {}
+    for name, (layer, given) in made.items():
+        params[name] = layer.init(jax.random.key(6), given)["params"]
+        values[f"{name}_in"], values[f"{name}_out"] = given, layer.apply({"params": params[name]}, given)
+    (HERE / "layers.msgpack").write_bytes(serialization.to_bytes({"params": params}))
+    np.savez(HERE / "layers.npz", **values)
+
+
 def main():
+    layers()
     variables = Net().init(jax.random.key(0), jnp.ones((2, 5, 5, 3)), jnp.ones((2, 4), int))
     keep("net", variables)
     dense = nn.Dense(3)

@@ -4,6 +4,8 @@ TensorFlow is too large for the test environment, so its files are kept here. Ma
 """
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -80,14 +82,23 @@ def graph(path: str) -> None:
             v1.train.Saver().save(session, path, write_meta_graph=False)
 
 
+def exported() -> None:
+    """The variables of a SavedModel of Keras 3, which stores them twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        network().export(folder, verbose=False)
+        for path in Path(folder, "variables").iterdir():
+            shutil.copy(path, HERE / path.name.replace("variables", "exported"))
+
+
 def main() -> None:
     tf.random.set_seed(0)
     keras.utils.set_random_seed(0)
     tf.train.Checkpoint(model=network()).write(str(HERE / "keras3"))
+    exported()
     tf.train.Checkpoint(m=Holder()).write(str(HERE / "dtypes"))
     graph(str(HERE / "names"))
     (HERE / "checkpoint").unlink(missing_ok=True)
-    for name in ("keras3", "dtypes", "names"):
+    for name in ("keras3", "dtypes", "names", "exported"):
         reader = tf.train.load_checkpoint(str(HERE / name))
         found = {}
         for key, dtype in reader.get_variable_to_dtype_map().items():
