@@ -26,7 +26,7 @@ setup: $(STAMP) ## make .venv with everything pinned by constraints.txt
 
 remake:
 	@test -n "$(PYTHON)" || { echo "patchclamp needs Python 3.11 or newer with venv; set PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "making $(VENV) with $(PYTHON): about 1.5 GB, a minute or two"
+	@echo "making $(VENV) with $(PYTHON): about 2.5 GB, a minute or two"
 	@$(PYTHON) -m venv --clear $(VENV)
 
 $(STAMP): pyproject.toml constraints.txt requirements-models.txt

@@ -13,13 +13,15 @@ from .suggest import registration
 
 __all__ = ["axis_words", "explain_head", "explain_layer", "explain_neuron"]
 
+_FILTER = "filter"
+"""The noun of the neurons that look at a patch of a map."""
 _MAP_WORDS = {1: ("length",), 2: ("height", "width"), 3: ("frames", "height", "width")}
 
 
 def axis_words(layer: LayerInfo, cells: Population, placed: Placed) -> list[str]:
     """The stored axes in words: `12 filters`, `depth 6`, `height 5`, `width 5`."""
     noun = cells.noun
-    conv = layer.kind is not None and layer.kind.family == "conv"
+    conv = noun == _FILTER
     sizes = placed.layout.sizes
     rank = sum(name.startswith("k") and name[1:].isdigit() for name in sizes)
     words = []
@@ -162,12 +164,13 @@ def _explain_unknown(layer: LayerInfo, name: str) -> str:
 
 def _summary(layer: LayerInfo, kind: Kind, cells: Population) -> str:
     many = _many(len(cells), cells.noun)
-    if kind.family == "conv" and (placed := cells.find("weight", {})):
-        sizes = placed.layout.sizes
+    if cells.noun == _FILTER and cells.placed:
+        sizes = cells.placed[0].layout.sizes
         rank = sum(name.startswith("k") and name[1:].isdigit() for name in sizes)
-        shape = [f"depth {sizes['in']}", *(f"{word} {sizes[f'k{i}']}" for i, word in enumerate(_MAP_WORDS[rank]))]
+        words = (f"{word} {sizes[f'k{i}']}" for i, word in enumerate(_MAP_WORDS.get(rank, ())))
         groups = f" in {sizes['group']} groups" if sizes.get("group", 1) > 1 else ""
-        return f"{many} of {', '.join(shape)}{groups}; {_conv_config(layer.config)}"
+        config, depth = _conv_config(layer.config), f"depth {sizes.get('in', 1)}"
+        return f"{many} of {', '.join((depth, *words))}{groups}{config and f'; {config}'}"
     reads = fan_ins(cells, range(len(cells)), {})
     stacked = [axis for axis in cells.axes if axis.labels and axis.size > 1]
     layout = (

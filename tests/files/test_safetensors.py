@@ -27,6 +27,7 @@ import patchclamp.files.safetensors as module
 from patchclamp.arrays import DTYPES
 from patchclamp.errors import AddressError, EditError, FileError
 from patchclamp.files import _handle
+from patchclamp.files._handle import FileHandle
 from patchclamp.files._ranges import blocks, gather, hyperslab, scatter
 from patchclamp.files._safetensors_header import WORDS
 from patchclamp.files.opening import open_stored
@@ -810,16 +811,18 @@ def test_a_rewrite_that_does_not_fit_touches_nothing(tmp_path, changes, kind, re
     assert left_over(tmp_path) == []
 
 
-def test_a_source_that_changes_during_a_rewrite_is_noticed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("by_system", [True, False])
+def test_a_source_that_changes_during_a_rewrite_is_noticed(tmp_path, monkeypatch, by_system):
     path, out = saved(tmp_path, laid_out({"a": GOOD}, EIGHT)), tmp_path / "out.safetensors"
     out.write_bytes(b"old")
-    put = module.put
+    copy_to = FileHandle.copy_to
 
-    def put_and_change(*args):
-        put(*args)
+    def copy_and_change(handle, file):
+        copied = copy_to(handle, file) if by_system else 0
         written(path)
+        return copied
 
-    monkeypatch.setattr(module, "put", put_and_change)
+    monkeypatch.setattr(FileHandle, "copy_to", copy_and_change)
     with pytest.raises(FileError, match="written to since"):
         rewrite(path, out, {"a": [((0,), b"abcd")]})
     assert out.read_bytes() == b"old"

@@ -23,10 +23,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[FileIO]:
     """A new file (read and write) that takes the place of `path` when the block ends without an exception.
 
     It is written without a name in the same folder, synced to disk, then named and renamed; so nothing is left of it if
-    the process is killed. Where the system or the disk cannot do that, it has another name meanwhile, `.patchclamp-` and
-    `.tmp`, which a killed process leaves behind and anyone may delete. After any exception, KeyboardInterrupt included,
-    it is removed and the old file is as it was. A symlink is followed: the file it leads to is replaced. The new file
-    has the permissions of the old one, or the default ones. FileError if that cannot be done.
+    the process is killed. Where the system or the disk cannot do that, it is called `.patchclamp-*.tmp` meanwhile; a
+    killed process leaves that behind, and anyone may delete it. After any exception, KeyboardInterrupt included, it is
+    removed and the old file is as it was. A symlink is followed: the file it leads to is replaced. The new file has the
+    permissions of the old one, or the default ones. FileError if that cannot be done.
 
     >>> with replacing("/tmp/patchclamp-example") as file:
     ...     put("/tmp/patchclamp-example", file, b"whole")

@@ -83,8 +83,8 @@ def shown(text: str, most: int = 120) -> str:
 class Header:
     """The header of an open file. FileError for whatever is wrong with it.
 
-    Writers give it one flat form (`_flat`). In that form the text itself shows that it is one object of arrays which lie
-    end to end and fill the file, and an array's entry can be found by searching for its name: no parser is run, and an
+    Writers give it one flat form (`_flat`). In that form the text itself shows that it is one object, of arrays that
+    lie end to end and fill the file, and an array's entry is found by searching for its name: no parser is run, and an
     entry is checked when it is found. A header of any other form is parsed and checked as a whole at once, as is every
     header when `entries` lists it; the checks of an entry are the same.
     """

@@ -90,7 +90,7 @@ class _Grouped(Names):
 
 
 class _Searched(Names):
-    """The same of a file that states nothing and finds the arrays of a layer: all are listed only to go through them."""
+    """The same of a file that states nothing and finds the arrays of a layer; all are listed to go through them."""
 
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays

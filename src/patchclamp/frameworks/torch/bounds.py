@@ -21,8 +21,10 @@ SECONDS = 20.0
 """How long a class tree may take to build."""
 MEMORY = 2 << 20
 """By how many KiB the process may grow for it."""
-MOST = 1 << 18
+MOST = 1 << 20
 """Largest whole number in a config that no axis of an array justifies, but for those that no size depends on."""
+MOST_LABELS = 1 << 17
+"""The same for what is made an entry of a table in the config itself."""
 MOST_PLACES = 1 << 24
 """The same for how many words, and places of a text, a network knows; few store something for each place."""
 _PLACES = ("position", "context", "window", "length", "seq", "n_ctx", "vocab")
@@ -102,7 +104,7 @@ class _Limits:
         word = path.rpartition(".")[2].lower()
         counts = any(part in word for part in _COUNTS) and not any(part in word for part in (*_FREE, "size", "dim"))
         places = MOST_PLACES if any(part in word for part in _PLACES) else 0
-        most = self.layers if counts else max(self.number, places)
+        most = self.layers if counts else MOST_LABELS if "label" in word else max(self.number, places)
         if abs(value) > most and not any(part in word for part in _FREE):
             raise NotBuilt(
                 f"config.json gives {path[:80]} {str(value)[:30]}, more than the {most:,} that the file justifies"
