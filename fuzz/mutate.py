@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
+from typing import Any
 
 from attacks._tensorflow import MAGIC, first_body, raw_block, table
 
@@ -161,9 +163,56 @@ def _word(data: bytes, dice: Random, samples: Sequence[bytes]) -> bytes:
     return data[: one.start()] + new + data[one.end() :]
 
 
+_ODD: tuple[Any, ...] = (
+    *(None, True, 0, -1, 1 << 70, 1e308, "", "x" * 300, "\x1b[31m", "../../up", "keras.layers.Dense", [], {}, [[]]),
+    *([0], [-1, 1 << 40], {"a": 1}, {"class_name": "LSTM", "config": {"units": -3}}, [{"name": 5}] * 3),
+)
+_TEXT = re.compile(rb'\{"[ -~\n]{20,}\}')
+"""JSON inside of other bytes."""
+
+
+def _json(data: bytes, dice: Random, samples: Sequence[bytes]) -> bytes:
+    """JSON that is still JSON, in which something is of another type, missing, or stands elsewhere too."""
+    where = _TEXT.search(data[: 1 << 18])
+    try:
+        said = json.loads(where[0]) if where else None
+    except (ValueError, RecursionError):
+        said = None
+    if where is None or not isinstance(said, dict):
+        return _number(data, dice, samples)
+    places = list(_places(said))
+    for _ in range(dice.choice((1, 1, 2, 4))):
+        holder, key = dice.choice(places)
+        other, at = dice.choice(places)
+        if dice.random() < 0.15 and isinstance(holder, dict):
+            holder.pop(key, None)
+        elif isinstance(holder, list) and key >= len(holder):
+            continue
+        else:
+            there = other.get(at) if isinstance(other, dict) else other[at] if at < len(other) else None
+            # What is put in elsewhere is a copy: it may hold the place itself.
+            holder[key] = json.loads(json.dumps(there)) if dice.random() < 0.4 else dice.choice(_ODD)
+    new = json.dumps(said, separators=(",", ":")).encode()
+    if where.start() == 8 and int.from_bytes(data[:8], "little") >= len(where[0]):
+        length = int.from_bytes(data[:8], "little") + len(new) - len(where[0])
+        return length.to_bytes(8, "little") + new + data[where.end() :]
+    return data[: where.start()] + new.ljust(len(where[0])) + data[where.end() :]
+
+
+def _places(said: Any) -> Iterator[tuple[Any, Any]]:
+    """Every value in a tree of JSON: what holds it, and its key there."""
+    waiting = [said]
+    while waiting:
+        holder = waiting.pop()
+        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
+            yield holder, key
+            if isinstance(value, (dict, list)):
+                waiting.append(value)
+
+
 _WAYS: tuple[Callable[[bytes, Random, Sequence[bytes]], bytes], ...] = (
     _flip, _flip, _set, _set, _set, _integer, _integer, _integer, _cut, _delete, _insert, _repeat, _swap, _splice,
-    _number, _number, _word,
+    _number, _number, _word, _json, _json, _json,
 )  # fmt: skip
 
 

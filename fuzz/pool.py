@@ -24,13 +24,14 @@ from typing import Any
 from .mutate import mutated
 from .samples import Sample
 
-__all__ = ["Finding", "Found", "case", "fuzz", "load"]
+__all__ = ["FORKED", "Finding", "Found", "case", "fuzz", "load"]
 
 SECONDS = 1.0
 """CPU time that a case may take."""
 WALL = 10.0
 """Seconds after which a worker that says nothing is ended."""
 MEMORY = 1 << 30
+FORKED = "forked"
 ROOT = Path(__file__).parents[1]
 
 
@@ -51,8 +52,8 @@ class Found:
     findings: list[Finding] = field(default_factory=list)
 
 
-def fuzz(name: str, seeds: range, jobs: int = 1, out: Path | None = None) -> Found:
-    """Run the cases of `seeds`; each file of a finding is written to `out`."""
+def fuzz(name: str, seeds: range, jobs: int = 1, out: Path | None = None, forked: bool = True) -> Found:
+    """Run the cases of `seeds`; each file of a finding is written to `out`. `forked`: see fuzz/forked.py."""
     with tempfile.TemporaryDirectory(prefix="patchclamp-fuzz-", dir=_memory()) as place:
         folder = Path(place)
         made = _made(name, folder)
@@ -60,7 +61,7 @@ def fuzz(name: str, seeds: range, jobs: int = 1, out: Path | None = None) -> Fou
         size = max(1, -(-len(seeds) // (jobs * 4)))
         chunks = [seeds[at : at + size] for at in range(0, len(seeds), size)]
         with ThreadPoolExecutor(jobs) as pool:
-            for part in pool.map(lambda chunk: _chunk(made, chunk, folder), chunks):
+            for part in pool.map(lambda chunk: _chunk(made, chunk, folder, forked), chunks):
                 found.verdicts += part.verdicts
                 found.findings += part.findings
         if out is not None:
@@ -104,21 +105,21 @@ def _made(name: str, folder: Path) -> Path:
     return path
 
 
-def _chunk(made: Path, seeds: range, folder: Path) -> Found:
+def _chunk(made: Path, seeds: range, folder: Path, forked: bool = True) -> Found:
     """The cases of a range, in as many workers as it takes."""
     found = Found()
     begin = seeds.start
     while begin < seeds.stop:
-        last = _worker(made, range(begin, seeds.stop), folder, found)
+        command = [sys.executable, "-B", "-m", "fuzz.worker", str(made), str(begin), str(seeds.stop), str(folder)]
+        last = _worker([*command, *((FORKED,) if forked else ())], found)
         if last is None:
             break
         begin = last + 1
     return found
 
 
-def _worker(made: Path, seeds: range, folder: Path, found: Found) -> int | None:
+def _worker(command: list[str], found: Found) -> int | None:
     """Run one worker; the seed at which it stopped, None if it came to the end."""
-    command = [sys.executable, "-B", "-m", "fuzz.worker", str(made), str(seeds.start), str(seeds.stop), str(folder)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     timer = _timer(process)

@@ -1,6 +1,6 @@
 """`python -m patchclamp` is the command line."""
 
-from .cli import main
+from .cli import process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    process()

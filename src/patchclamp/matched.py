@@ -90,7 +90,8 @@ class Apart:
 def aligned(models: tuple[Model, Model], one: LayerInfo, other: LayerInfo) -> Iterator[Aligned | Apart]:
     """The arrays of two layers that belong together; what has no counterpart, with the reason."""
     guide = other if _sure(other) > _sure(one) else one
-    same = guide if _alike(one, other) or min(_sure(one), _sure(other)) < 2 else None
+    sure = min(_sure(one), _sure(other)) + _differently_named(one, other)
+    same = guide if _alike(one, other) or sure < 2 else None
     done: set[str] = set()
     if same is not None:
         yield from _by_name(models, same, one, other, done)
@@ -112,6 +113,13 @@ def aligned(models: tuple[Model, Model], one: LayerInfo, other: LayerInfo) -> It
 
 def _sure(layer: LayerInfo) -> int:
     return {"stated": 2, "inferred": 1}.get(layer.known, 0) if layer.kind is not None else 0
+
+
+def _differently_named(one: LayerInfo, other: LayerInfo) -> bool:
+    """Whether each calls an array by a word that the other has not, as `kernel` and `weight`: then they can only be
+    held against each other by what the words mean."""
+    words = [{p.word for cells in layer.populations.values() for p in cells.placed} for layer in (one, other)]
+    return bool(words[0] - words[1]) and bool(words[1] - words[0])
 
 
 def _alike(one: LayerInfo, other: LayerInfo) -> bool:

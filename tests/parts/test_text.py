@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from patchclamp.parts import Column, Fields, Grid, Grids, Heading, Page, Part, Table, Text
@@ -81,6 +81,7 @@ def test_wrapping_loses_no_word_and_breaks_none(line: str, width: int) -> None:
     assert all(display_width(p) <= width or len(p.split()) == 1 for p in pieces if p.strip())
 
 
+@example([(None, " 0", None)], 1)
 @given(st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=5), st.one_of(st.none(), st.integers(1, 60)))
 def test_columns_line_up(rows: list[tuple[object, object, object]], width: int | None) -> None:
     """With a bar as the last column, every line of the body is equally wide."""

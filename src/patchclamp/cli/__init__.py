@@ -6,11 +6,15 @@ Data goes to stdout, hints and progress to stderr. Exit codes: 0 done, 1 failed,
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
-__all__ = ["main"]
+__all__ = ["main", "process"]
 
 _START = "patchclamp.cli.start"
 """Imported inside `main`, so that an interrupt is one line from the first moment on."""
@@ -24,3 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("patchclamp: interrupted", file=sys.stderr)
         return 130
     return code
+
+
+def process() -> NoReturn:
+    """Be the process: run one command and leave.
+
+    A command on a file takes milliseconds, of which collecting garbage and taking the interpreter apart would be a fifth.
+    So the first waits for more objects than such a command makes. The second is left to the system, unless a framework was
+    loaded: those have things to do at the end.
+    """
+    gc.set_threshold(100_000)
+    code = main()
+    if "torch" not in sys.modules and "numpy" not in sys.modules:
+        with suppress(OSError, ValueError, AttributeError):  # whoever read them may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import le
+from typing import Any, NamedTuple, NoReturn
 
 from ..errors import FileError
 from .source import Later, Source, Window
@@ -49,6 +50,32 @@ class Member(NamedTuple):
     raw: bytes
 
 
+class _Plain(Mapping[str, Member]):
+    """The members of a directory in which nothing is special: each is made when it is asked for."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: dict[str, tuple[Any, ...]]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> Member:
+        _, _, method, crc, packed, size, _, _, _, begin = self._rows[name]
+        return Member(name, method, crc, packed, size, begin, name.encode("ascii"))
+
+    def sizes(self, names: Iterable[str]) -> list[int]:
+        rows = self._rows
+        return [rows[name][5] for name in names]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
 class Archive:
     """An open archive: `members` by name, in the directory's order; `open(name)` gives one as a source."""
 
@@ -64,6 +91,11 @@ class Archive:
         member = self.members[name]
         window = Window(self.source, self._data(member), member.packed, name)
         return window if member.method == STORED else Inflated(window, member)
+
+    def sizes(self, names: Iterable[str]) -> list[int]:
+        """How many bytes each of some members has. KeyError for one that is not there."""
+        members = self.members
+        return members.sizes(names) if isinstance(members, _Plain) else [members[name].size for name in names]
 
     def later(self, member: Member) -> Source:
         """The same, looked for when it is first read: opening a file of many members costs its directory."""
@@ -173,8 +205,14 @@ def open_archive(source: Source) -> Archive:
     if begin + size > source.size or count * 46 > size:
         _refuse(source, f"its directory of {count} entries and {size} bytes does not lie in the file")
     data = source.read(begin, size)
+    plain = _plain(data, count, begin)
+    return Archive(source, _checked(source, data, count, begin) if plain is None else plain, begin)
+
+
+def _checked(source: Source, data: bytes, count: int, limit: int) -> Mapping[str, Member]:
+    """The members of any directory, looked at one by one."""
     members: dict[str, Member] = {}
-    at = 0
+    at, size = 0, len(data)
     for _ in range(count):
         member, at = _entry(source, data, at)
         if member.name in members:
@@ -182,8 +220,49 @@ def open_archive(source: Source) -> Archive:
         members[member.name] = member
     if at != size:
         _refuse(source, f"its directory has {size} bytes, its {count} entries take {at}")
-    _refuse_overlaps(source, members, begin)
-    return Archive(source, members, begin)
+    _refuse_overlaps(source, members, limit)
+    return members
+
+
+def _plain(data: bytes, count: int, limit: int) -> Mapping[str, Member] | None:
+    """The members of a directory that is right and has nothing special; None for any other, however it differs.
+
+    The rules are those of `_checked`, applied to all entries together: most directories are of this sort.
+    """
+    rows: list[tuple[Any, ...]] = []
+    raws: list[bytes] = []
+    at = 0
+    try:
+        for _ in range(count):
+            row = _ENTRY(data, at)
+            rest = at + 46 + row[6]
+            raws.append(data[at + 46 : rest])
+            rows.append(row)
+            at = rest + row[7] + row[8]
+    except struct.error:
+        return None
+    if at != len(data) or not rows:
+        return None
+    marks, flags, methods, _, packed, sizes, lengths, _, _, begins = zip(*rows, strict=True)
+    if set(marks) != {_MARK} or set(methods) != {STORED} or any(flag & 0x41 for flag in set(flags)):
+        return None
+    if packed != sizes or max(sizes) == _WIDE or max(begins) == _WIDE:
+        return None
+    ends = [begin + 30 + length + size for begin, length, size in zip(begins, lengths, packed, strict=True)]
+    if not all(map(le, ends, (*begins[1:], limit))):
+        return None
+    names = _plain_names(raws)
+    found = dict(zip(names, rows, strict=True)) if names else {}
+    return _Plain(found) if len(found) == count else None
+
+
+def _plain_names(raws: Sequence[bytes]) -> Sequence[str]:
+    """The names of all members, if all are plain."""
+    text = b"\0".join((b"", *raws, b""))
+    special = not text.isascii() or text.count(b"\0") != len(raws) + 1
+    if special or any(part in text for part in (b"\0\0", b"\0/", b"..", b":", b"\\")):
+        return ()
+    return text.decode("ascii").split("\0")[1:-1]
 
 
 def _end(source: Source) -> tuple[int, int, int]:

@@ -7,29 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from ..axes import Line
 from ..errors import AxisError, KindError, nearest
 from ..frozen import replace
-from . import (
-    activation,
-    attention,
-    conv,
-    embedding,
-    experts,
-    flax,
-    holder,
-    keras,
-    library,
-    linear,
-    mlp,
-    norm,
-    onnx,
-    quantised,
-    recurrent,
-)
-from .named import PACKAGE, Table, indexed
+from . import activation, attention, conv, embedding, holder, linear, norm, recurrent
 from .row import Kind, Part, Place
 
 __all__ = ["CATALOGUE", "Kind", "Part", "Place", "find", "forget", "register", "registered"]
@@ -38,8 +22,15 @@ CATALOGUE: dict[str, Kind] = {
     row.name: row for family in (attention, linear, conv, norm, embedding, activation, recurrent) for row in family.ROWS
 }
 _HOLDERS = {row.name: row for row in holder.ROWS}
-TABLES: tuple[Table, ...] = (attention.TABLE, experts.TABLE, mlp.TABLE)
-"""The rows of the transformers package, class by class; made into an index when one of them is first looked for."""
+_PACKAGES = "packages"
+_LATER = {
+    **dict.fromkeys(("transformers.", "torch.ao.", "bitsandbytes.", "optimum.", "hqq."), _PACKAGES),
+    **dict.fromkeys(("keras.", "tf_keras.", "tensorflow."), "keras"),
+    "flax.": "flax",
+    "onnx.": "onnx",
+}
+"""What the names of other classes begin with -> the module of this folder whose `row(name)` has them, imported when such
+a class is first looked for."""
 _registered: dict[str, Kind] = {}
 
 
@@ -61,20 +52,14 @@ def find(names: Iterable[str]) -> Kind | None:
 
 
 @cache
-def _index() -> Mapping[str, Kind]:
-    return {**indexed((*TABLES, *library.TABLES)), **quantised.rows()}
-
-
-@cache
 def _named(name: str) -> Kind | None:
-    if name.startswith(keras.PREFIXES):
-        return keras.row(name)
-    if name.startswith(flax.PREFIX):
-        return flax.row(name)
-    if name.startswith(onnx.PREFIX):
-        return onnx.row(name)
-    template = _index().get(name) if name.startswith((PACKAGE, *quantised.PREFIXES)) else None
-    return None if template is None else replace(template, name=name)
+    module = next((module for prefix, module in _LATER.items() if name.startswith(prefix)), "")
+    found: Kind | None = _later(module).row(name) if module else None
+    return found
+
+
+def _later(module: str) -> Any:
+    return import_module(f"{__package__}.{module}")
 
 
 def register(
@@ -171,7 +156,7 @@ def _formula(given: Any, usual: str) -> tuple[str, Callable[[Any], Any] | None]:
         return usual, given
     if not isinstance(given, str):
         raise KindError(f"formula takes a name or a function, not {given!r}", 'as in formula="linear"')
-    families = {row.family for row in (*CATALOGUE.values(), *_index().values())} - {""}
+    families = ({row.family for row in CATALOGUE.values()} | _later(_PACKAGES).families()) - {""}
     if given and given not in families:
         raise KindError(f"no formula is called {given!r}", nearest(given, sorted(families)))
     return given, None

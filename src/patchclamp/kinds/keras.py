@@ -14,10 +14,8 @@ from typing import Any
 from ..frozen import replace
 from .row import Kind, Part
 
-__all__ = ["PREFIXES", "row"]
+__all__ = ["row"]
 
-PREFIXES = ("keras.", "tf_keras.", "tensorflow.python.keras.", "tensorflow.keras.")
-"""What full names of Keras' classes begin with: `keras.layers.Dense` is also `keras.src.layers.core.dense.Dense`."""
 RESET_BEFORE = "keras.layers.GRU:reset_before"
 """A GRU with `reset_after=False`, whose bias is of another shape: `row` finds it by this name."""
 

@@ -127,8 +127,6 @@ def _packages() -> Iterator[Kind]:
     yield replace(_LINEAR, name=f"{_HUB}.gemma_quant.QuantizedLinear", apart=steps, op="")
 
 
-PREFIXES = (f"{_AO}.", "bitsandbytes.", "optimum.", "hqq.")
-"""What the names of these classes begin with; only for such a name are the rows made."""
 
 
 def rows() -> dict[str, Kind]:

@@ -60,7 +60,7 @@ def wrap(line: str, width: int | None) -> list[str]:
     """
     if width is None or display_width(line) <= width:
         return [line]
-    indent = line[: len(line) - len(line.lstrip(" "))]
+    indent = " " * _indent(line)
     lines: list[str] = []
     used = 0
     for word in line.split():
@@ -72,6 +72,10 @@ def wrap(line: str, width: int | None) -> list[str]:
             lines.append(indent + word)
             used = len(indent) + needed
     return lines or [""]
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _char_width(char: str) -> int:
@@ -136,7 +140,9 @@ def _column_widths(table: Table, rows: list[list[str]], width: int | None) -> li
 
 
 def _longest_word(cells: Sequence[str]) -> int:
-    return max((display_width(word) for words in cells for word in words.split()), default=len(NONE))
+    """The narrowest that a column of these can be; `wrap` keeps the indent of a cell before each of its words."""
+    words = ((_indent(text) + display_width(word)) for text in cells for word in text.split())
+    return max(words, default=len(NONE))
 
 
 def _grids_lines(part: Grids, width: int | None) -> list[str]:

@@ -7,7 +7,8 @@ code beside them, which is text here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from operator import le
 from typing import Any
 
 from ...errors import FileError
@@ -17,7 +18,7 @@ from .checkpoint import described, meet, region_id
 from .machine import Machine
 from .rebuild import item_size
 from .script import said_in_code
-from .symbols import Refusal, Region
+from .symbols import Like, Refusal, Region, Tensor, later
 
 __all__ = ["open_archive"]
 
@@ -40,7 +41,8 @@ def open_archive(archive: Archive) -> Stored:
 
 
 def _folder(archive: Archive) -> str:
-    found = [name[:-8] for name in archive.members if name == "data.pkl" or name.endswith("/data.pkl")]
+    ends = [name for name in archive.members if name.endswith("data.pkl")]
+    found = [name[:-8] for name in ends if name == "data.pkl" or name.endswith("/data.pkl")]
     top = [folder for folder in found if folder.count("/") <= 1]
     if len(top) != 1:
         what = f"it has {len(found)} pickles called data.pkl" if found else "it has no data.pkl"
@@ -62,8 +64,9 @@ def _load(archive: Archive, folder: str, which: str, big: bool) -> tuple[Machine
     source = archive.source
     name = f"{folder}{which}.pkl"
     data = archive.read(name, _PICKLE_MOST)
-    storages = _storages(archive, f"{folder}{which}/", big)
-    machine = Machine(data, source.path, storages, name, source.size)
+    storages = _Storages(archive, f"{folder}{which}/", big)
+    machine = Machine(data, source.path, storages.find, name, source.size)
+    machine.many, machine.find = storages.many, storages.region
     top = machine.load()
     if machine.at != len(data):
         left = len(data) - machine.at
@@ -78,20 +81,27 @@ def _constants(archive: Archive, folder: str, big: bool) -> Any:
     return [*top] if type(top) is tuple else top
 
 
-def _storages(archive: Archive, folder: str, big: bool) -> Callable[[Any], Region]:
-    """What gives a storage for its persistent id."""
-    held: dict[str, Region] = {}
-    members = archive.members
+class _Storages:
+    """The storages of an archive, by their persistent ids. Those of `many` are made when their tensor is asked for."""
 
-    def find(given: Any) -> Region:
+    def __init__(self, archive: Archive, folder: str, big: bool) -> None:
+        self.archive = archive
+        self.folder = folder
+        self.big = big
+        self.held: dict[str, Region] = {}
+        self.later: dict[str, Like] = {}
+
+    def find(self, given: Any) -> Region:
+        """The storage of a persistent id. Refusal where the archive has not what it says."""
         key, dtype, count, place, _ = region_id(given)
         size = item_size(dtype) if dtype else 1
-        region = Region(folder + key, dtype, count * size)
-        first = held.get(region.key)
-        if first is not None:
-            return meet(held, region)
+        region = Region(self.folder + key, dtype, count * size)
+        if region.key in self.later:
+            self.region(region.key, self.later[region.key])
+        if region.key in self.held:
+            return meet(self.held, region)
         if place != "meta":
-            member = members.get(region.key)
+            member = self.archive.members.get(region.key)
             if member is None:
                 raise Refusal(f"the storage {key[:80]!r} is not in the archive", _DAMAGED)
             if not size or not dtype:
@@ -99,9 +109,31 @@ def _storages(archive: Archive, folder: str, big: bool) -> Callable[[Any], Regio
             if member.size < region.nbytes:
                 reason = f"the storage {key[:80]!r} is said to have {region.nbytes:,} bytes, and has {member.size:,}"
                 raise Refusal(reason, _DAMAGED)
-            region.source = archive.later(member)
-            region.swapped = big
-        held[region.key] = region
+            region.source = self.archive.later(member)
+            region.swapped = self.big
+        self.held[region.key] = region
         return region
 
-    return find
+    def many(self, keys: Sequence[str], likes: Sequence[Like]) -> Sequence[Tensor] | None:
+        """Tensors that each have one of these storages; None unless each is new and has its bytes in the archive."""
+        names = [self.folder + key for key in keys]
+        new = dict(zip(names, likes, strict=True))
+        if len(new) != len(names) or not (self.later.keys().isdisjoint(new) and self.held.keys().isdisjoint(new)):
+            return None
+        try:
+            sizes = self.archive.sizes(names)
+        except KeyError:
+            return None
+        if not all(map(le, [like.nbytes for like in likes], sizes)):
+            return None
+        self.later |= new
+        return [*map(later, names, likes)]
+
+    def region(self, key: str, like: Like) -> Region:
+        """A storage of `many`."""
+        found = self.held.get(key)
+        if found is None:
+            source = self.archive.later(self.archive.members[key])
+            found = self.held[key] = Region(key, like.dtype, like.nbytes, source)
+            found.swapped = self.big
+        return found

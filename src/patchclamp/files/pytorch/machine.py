@@ -6,7 +6,7 @@ a call would have made is looked up in `rebuild.MAKERS`, else `allowed` decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from struct import Struct
 from struct import error as StructError
@@ -15,9 +15,9 @@ from typing import Any
 from ...errors import FileError
 from .allowed import RENAMED, may_call, may_stand
 from .opcodes import OTHERS
-from .rebuild import MAKERS
-from .records import read_records
-from .symbols import Made, Name, NumpyArray, NumpyType, Refusal, Sparse, Table, Tensor
+from .rebuild import MAKERS, placed
+from .records import Memo, read_records
+from .symbols import Like, Made, Name, NumpyArray, NumpyType, Refusal, Sparse, Table, Tensor
 
 __all__ = ["CutShort", "Machine"]
 
@@ -58,16 +58,17 @@ class Machine:
         self.at = 0
         self.stack: list[Any] = []
         self.meta: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
+        self.memo = Memo()
         self.names: dict[tuple[str, str], Name] = {}
         self.made: dict[str, int] = {}
-        self.sizes: dict[tuple[bytes, bytes], tuple[Any, ...]] = {}
         self.quick = True
+        self.many: Callable[[Sequence[str], Sequence[Like]], Sequence[Any] | None] = self._each
+        self.find: Callable[[str, Like], Any] = lambda key, like: None
         self.tensors = 0
 
     def load(self) -> Any:
         """The object of the pickle that begins at `at`, which is moved behind it. FileError for whatever is wrong."""
-        self.stack, self.meta, self.memo, start = [], [], {}, self.at
+        self.stack, self.meta, self.memo, start = [], [], Memo(), self.at
         try:
             while (found := self._run()) is _MORE:
                 self._more()
@@ -77,7 +78,7 @@ class Machine:
             what = "takes more from its stack than is there" if isinstance(error, IndexError) else f"holds {error}"
             raise self._error(f"the pickle {what}", _HINT) from error
         except KeyError as error:
-            if self.quick:
+            if not self.memo.whole:
                 self.quick, self.at = False, start
                 return self.load()
             raise self._error(f"the pickle asks for entry {error} of its memo, which is not there", _HINT) from error
@@ -90,6 +91,17 @@ class Machine:
         if self.meta or self.stack:
             raise self._error(f"the pickle that begins at byte {start} leaves objects on its stack", _HINT)
         return found
+
+    def _each(self, keys: Sequence[str], likes: Sequence[Like]) -> Sequence[Any] | None:
+        """A tensor for each storage of these keys; None where one is refused, which its opcodes will say."""
+        made = []
+        try:
+            for key, like in zip(keys, likes, strict=True):
+                region = self.persistent(("storage", like.of, key, like.place, like.count))
+                made.append(placed(region, like.offset, like.shape, like.strides, like.reach))
+        except Refusal:
+            return None
+        return made
 
     def _run(self) -> Any:
         """The opcodes that tensors are made of, the most frequent first; others are looked up."""

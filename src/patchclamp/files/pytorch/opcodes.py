@@ -175,6 +175,8 @@ def _get(machine: Any, at: int) -> int:
 
 
 def _memoize(machine: Any, at: int) -> int:
+    if not machine.memo.whole:
+        raise KeyError(len(machine.memo))
     machine.memo[len(machine.memo)] = machine.stack[-1]
     return at
 

@@ -1,120 +1,186 @@
-"""The part of a pickle that is a name and its tensor, over and over, as `torch.save` writes it: read record by record.
+"""The part of a pickle that is a name and its tensor, over and over, as `torch.save` writes it: many records at once.
 
-It does what the opcodes do, one by one: a record that is in any way different, or would change what the memo has, is
-left to them. Of the memo, the name and the tensor are kept. Where a pickle asks for another part of a record, the
-machine starts again without this.
+It does what the opcodes do, one by one: records that are in any way different, or would change what the memo has, are
+left to them. Of what a record puts in the memo, its name, the key of its storage and its tensor are found when they are
+asked for. Where a pickle asks for another part of one, the machine starts again without this.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from struct import Struct
+from bisect import bisect_right
+from itertools import chain
 from typing import Any
 
-from .rebuild import placed, reach
-from .symbols import Name
+from .rebuild import item_size, reach
+from .symbols import STORAGES, Like, Name
 
-__all__ = ["read_records"]
+__all__ = ["Memo", "read_records"]
 
-_PUT, _GET, _NUMBER = rb"(r....|q.)", rb"(h.|j....)", rb"(K.|M..|J....)"
-_ONE = rb"(?:K.|M..|J....)"
-_TUPLE = rb"(\)|%b\x85|%b{2}\x86|%b{3}\x87|\(%b{4,8}t)((?:r....|q.)?)" % (_ONE, _ONE, _ONE, _ONE)
-_RECORD = re.compile(
-    b"".join(
-        (
-            *(rb"X(.)\0\0\0([\w.-]+)", _PUT, _GET, rb"\(\(", _GET, _GET, rb"X(.)\0\0\0(\d{1,9})", _PUT, _GET, _NUMBER),
-            *(b"t", _PUT, b"Q", _NUMBER, _TUPLE, _TUPLE, rb"[\x88\x89]", _GET, rb"\)R", _PUT, b"t", _PUT, b"R", _PUT),
-        )
-    ),
-    re.DOTALL,
-).match
-_EACH = re.compile(_ONE, re.DOTALL).findall
-_ZERO = b"K\0"
-_U2, _I4, _U4 = Struct("<xH").unpack, Struct("<xi").unpack, Struct("<xI").unpack
+_LEAST, _MOST = 256, 64 << 10
+"""How many bytes are looked at together: few at first, then more while all of them are records."""
+_GET, _NUMBER = rb"(?:h.|j....)", rb"(?:K.|M..|J....)"
+_TUPLE = rb"(?:\)|%b{1,3}[\x85-\x87]|\(%b{4,8}t)" % (_NUMBER, _NUMBER)
+_EACH = re.compile(_NUMBER, re.DOTALL).findall
+_COUNTS = {b")": 0, b"\x85": 1, b"\x86": 2, b"\x87": 3}
+"""Opcode -> how many things it takes for a tuple."""
+_PUTS = (3, 7, 9, 11, 13, 15, 16, 17)
+"""Which groups of a record are places in the memo, in their order; those of a shape and of strides may be missing."""
+Row = tuple[bytes, ...]
+
+
+def _pattern(put: bytes) -> re.Pattern[bytes]:
+    """A record whose parts are put in the memo by this opcode. What depends on lengths is checked afterwards."""
+    parts = (
+        *(rb"(X(.)\0\0\0([\w.-]+)", put, b"(", _GET, rb"\(\(", _GET, _GET, rb")X(.)\0\0\0(\d{1,9})", put),
+        *(b"(", _GET, _NUMBER, b")t", put, b"Q(", _NUMBER, _TUPLE, b")(?:", put, b")?(", _TUPLE, b")(?:", put, b")?"),
+        *(rb"[\x88\x89](", _GET, rb")\)R", put, b"t", put, b"R", put, b")"),
+    )
+    return re.compile(b"".join(parts), re.DOTALL)
+
+
+_KINDS = ((4, _pattern(b"r(....)").findall), (1, _pattern(b"q(.)").findall))
+
+
+class Memo(dict[int, Any]):
+    """What a pickle keeps by number; what records keep there is added when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._firsts: list[int] = []
+        self._runs: list[tuple[int, list[Row], list[Any]]] = []
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left out."""
+        return not self._runs
+
+    def add(self, first: int, last: int, rows: list[Row], pairs: list[Any]) -> None:
+        """Keep what records put at these numbers."""
+        self._firsts.append(first)
+        self._runs.append((last, rows, pairs))
+
+    def free(self, first: int, last: int) -> bool:
+        """Whether nothing is kept at these numbers, or at later ones by records."""
+        if self._runs and first <= self._runs[-1][0]:
+            return False
+        if len(self) > last - first:
+            return self.keys().isdisjoint(range(first, last + 1))
+        return not any(first <= number <= last for number in self)
+
+    def __missing__(self, number: int) -> Any:
+        turn = bisect_right(self._firsts, number) - 1
+        if turn < 0 or not self._runs[turn][1]:
+            raise KeyError(number)
+        place, (last, rows, pairs) = self._firsts[turn], self._runs[turn]
+        self._runs[turn] = (last, [], [])
+        for row, name, tensor in zip(rows, pairs[::2], pairs[1::2], strict=True):
+            end = place + sum(len(row[group]) > 0 for group in _PUTS) - 1
+            for at, part in ((place, name), (place + 1, str(row[6], "ascii")), (end, tensor)):
+                self.setdefault(at, part)
+            place = end + 1
+        if number not in self:
+            raise KeyError(number)
+        return self[number]
 
 
 def read_records(machine: Any, at: int, stack: list[Any]) -> int:
     """Put as many names and tensors on the stack as lie here one after the other; where they end."""
-    data, memo, known, persistent = machine.data, machine.memo, machine.sizes, machine.persistent
-    start, put = at, -1
-    checked: Any = None
-    values: list[Any] = []
-    pairs: list[Any] = []
-    puts: list[bytes] = []
-    while (found := _RECORD(data, at)) is not None:
-        named, name, p0, f, s, t, keyed, key, p1, where, count, p2, offset, *rest = found.groups()
-        shape, p3, strides, p4, hooks, p5, p6, p7 = rest
-        if len(name) != named[0] or len(key) != keyed[0] or p0[0] != p7[0] or p0[0] != put >= 0:
-            break
-        put = p0[0]
-        if (f, s, t, where, hooks) != checked:
-            checked = (f, s, t, where, hooks)
-            values = [memo.get(word[1] if len(word) == 2 else _U4(word)[0]) for word in checked]
-            if not _usual(values):
-                break
-        machine.at = at
-        sizes = known.get((shape, strides)) or _sizes(known, shape, strides)
-        region = persistent(("storage", values[2], str(key, "ascii"), values[3], _number(count)))
-        pairs += (str(name, "ascii"), placed(region, _number(offset) if offset != _ZERO else 0, *sizes))
-        puts += (p0, p1, p2, p3, p4, p5, p6, p7)
-        at = found.end()
-    if not pairs:
-        return start
-    if not _remembered(memo, pairs, puts, len(data)):
-        machine.quick = False
-        return start
-    stack += pairs
+    data, most, known = machine.data, _LEAST, {}
+    width, find = _KINDS[0]
+    start = at
+    while data[at : at + 1] == b"X":
+        rows = find(data, at, at + most)
+        if not rows and at == start and width == 4:
+            width, find = _KINDS[1]
+            rows = find(data, at, at + most)
+        whole = b"".join([row[0] for row in rows])
+        if not data.startswith(whole, at):
+            rows = _adjacent(data, at, rows)
+            whole = b"".join([row[0] for row in rows])
+        if not rows or not _take(machine, rows, width, known, stack):
+            return at
+        at += len(whole)
+        most = min(4 * most, _MOST)
     return at
 
 
-def _remembered(memo: dict[int, Any], pairs: list[Any], puts: list[bytes], most: int) -> bool:
-    """Keep names and tensors in the memo, if the records put all they make there in order, in places that are new."""
-    raw = b"".join(puts)
-    width = len(puts[0])
-    if len(raw) % width or raw[::width].strip(raw[:1]):
+def _adjacent(data: bytes, at: int, rows: list[Row]) -> list[Row]:
+    """Those of the rows that follow each other from here on."""
+    for number, row in enumerate(rows):
+        if not data.startswith(row[0], at):
+            return rows[:number]
+        at += len(row[0])
+    return rows
+
+
+def _take(machine: Any, rows: list[Row], width: int, known: dict[Row, Like | None], stack: list[Any]) -> bool:
+    """Put these records on the stack; False where any is unusual."""
+    columns = list(zip(*rows, strict=True))
+    _, named, names, _, gets, keyed, keys, _, placed, _, sizes, _, strides, _, hooks, *_ = columns
+    if bytes(map(len, names)) != b"".join(named) or bytes(map(len, keys)) != b"".join(keyed):
         return False
-    numbers = struct.unpack("<" + ("xI" if width == 5 else "xB") * (len(raw) // width), raw)
-    first = numbers[0]
-    if (
-        numbers != tuple(range(first, first + len(numbers)))
-        or numbers[-1] > most
-        or not memo.keys().isdisjoint(numbers)
-    ):
+    kinds = list(zip(gets, placed, sizes, strides, hooks, strict=True))
+    for kind in {*kinds}.difference(known):
+        known[kind] = _like(machine, kind)
+    likes = [known[kind] for kind in kinds]
+    numbers = b"".join(chain.from_iterable(zip(*[columns[group] for group in _PUTS], strict=True)))
+    first, last = int.from_bytes(numbers[:width], "little"), len(numbers) // width - 1
+    last += first
+    if None in likes or last > min(len(machine.data), 255 if width == 1 else 1 << 31) or not machine.memo.free(first, last):
         return False
-    place = first
-    for turn in range(0, len(pairs), 2):
-        memo[place] = pairs[turn]
-        place += sum(map(bool, puts[4 * turn : 4 * turn + 8]))
-        memo[place - 1] = pairs[turn + 1]
+    if numbers != struct.pack(f"<{last - first + 1}{'B' if width == 1 else 'I'}", *range(first, last + 1)):
+        return False
+    texts, words = (b"\n".join(column).decode("ascii").split("\n") for column in (names, keys))
+    tensors = machine.many(words, likes)
+    if tensors is None:
+        return False
+    pairs: list[Any] = [None] * (2 * len(rows))
+    pairs[::2], pairs[1::2] = texts, tensors
+    machine.memo.add(first, last, rows, pairs)
+    stack += pairs
     return True
 
 
-def _usual(values: list[Any]) -> bool:
-    function, storage, of, place, hooks = values
-    names = type(function) is type(of) is type(hooks) is Name
-    return (
-        names
-        and storage == "storage"
-        and type(place) is str
-        and function.path == "torch._utils._rebuild_tensor_v2"
-        and hooks.path == "collections.OrderedDict"
-    )
+def _like(machine: Any, kind: Row) -> Like | None:
+    """What records of this kind have in common; None for those that the opcodes are left to, which may refuse them."""
+    gets, placed, sizes, strides, hook = kind
+    function, rest = _got(machine, gets)
+    storage, rest = _got(machine, rest[2:])
+    of, _ = _got(machine, rest)
+    place, count = _got(machine, placed)
+    hooks, _ = _got(machine, hook)
+    if not (type(function) is type(of) is type(hooks) is Name) or storage != "storage" or type(place) is not str or place == "meta":
+        return None
+    if function.path != "torch._utils._rebuild_tensor_v2" or hooks.path != "collections.OrderedDict":
+        return None
+    dtype = STORAGES.get(of.path, "")
+    size, many = item_size(dtype), _number(count)
+    first = _EACH(sizes)[0]
+    offset, shape, steps = _number(first), _extents(sizes[len(first) :]), _extents(strides)
+    if not size or shape is None or steps is None or min(many, offset, *shape, *steps) < 0 or len(shape) != len(steps):
+        return None
+    distance = reach(shape, steps)
+    if distance and offset + distance > many:
+        return None
+    return Like(machine.find, of, place, many, dtype, many * size, offset, shape, steps, distance)
+
+
+def _got(machine: Any, raw: bytes) -> tuple[Any, bytes]:
+    """What the memo has for the opcode at the begin, and what follows; None where it has nothing."""
+    number, rest = (raw[1], raw[2:]) if raw[:1] == b"h" else (int.from_bytes(raw[1:5], "little"), raw[5:])
+    try:
+        return machine.memo[number], rest
+    except KeyError:
+        return None, rest
 
 
 def _number(raw: bytes) -> int:
-    if len(raw) == 2:
-        return raw[1]
-    found: int = (_U2 if len(raw) == 3 else _I4)(raw)[0]
-    return found
+    return int.from_bytes(raw[1:], "little", signed=len(raw) == 5)
 
 
-def _sizes(known: dict[Any, Any], shape: bytes, strides: bytes) -> tuple[Any, ...]:
-    """A shape, its strides and how many numbers they reach over; networks have few shapes, so each is read once."""
-    pair = tuple(map(_number, _EACH(_inner(shape)))), tuple(map(_number, _EACH(_inner(strides))))
-    found = known[shape, strides] = (*pair, reach(*pair))
-    return found
-
-
-def _inner(raw: bytes) -> bytes:
-    return raw[1:-1] if raw[:1] == b"(" else raw[:-1]
+def _extents(raw: bytes) -> tuple[int, ...] | None:
+    """The numbers of a tuple; None where its opcode takes others than stand before it."""
+    found = tuple(map(_number, _EACH(raw, raw[:1] == b"(")))
+    return found if _COUNTS.get(raw[-1:], len(found)) == len(found) else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ..source import Source
 
-__all__ = ["DTYPE_NAMES", "STORAGES", "Made", "Name", "NumpyArray", "NumpyType", "Refusal", "Region", "Sparse"]
-__all__ += ["Table", "Tensor", "said"]
+__all__ = ["DTYPE_NAMES", "STORAGES", "Like", "Made", "Name", "NumpyArray", "NumpyType", "Refusal", "Region"]
+__all__ += ["Sparse", "Table", "Tensor", "later", "said"]
 
 
 class Refusal(Exception):
@@ -68,14 +68,18 @@ class Tensor:
     """A tensor: which storage it looks at, from where, with which strides (in elements), as which element type.
 
     `why` says why its numbers cannot be read; `steps` are those of a quantised tensor; `note` is what to know of it.
+    `key` is that of its storage. Of one that is yet to be made, `later` makes it, when more than that is asked.
     """
 
-    __slots__ = ("dtype", "note", "offset", "region", "shape", "steps", "strides", "why")
+    __slots__ = ("dtype", "key", "later", "note", "offset", "region", "shape", "steps", "strides", "why")
+    later: Like | None
 
     def __init__(
         self, region: Region | None, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str
     ) -> None:
         self.region = region
+        self.key = region.key if region is not None else ""
+        self.later = None
         self.offset = offset
         self.shape = shape
         self.strides = strides
@@ -83,6 +87,39 @@ class Tensor:
         self.why = ""
         self.note = ""
         self.steps: tuple[Any, ...] = ()
+
+    def __getattr__(self, word: str) -> Any:
+        like = object.__getattribute__(self, "later")
+        if like is None:
+            raise AttributeError(word)
+        Tensor.__init__(self, like.find(self.key, like), like.offset, like.shape, like.strides, like.dtype)
+        return getattr(self, word)
+
+
+def later(key: str, like: Like) -> Tensor:
+    """A tensor that is made when more than its key is asked for."""
+    made = Tensor.__new__(Tensor)
+    made.key = key
+    made.later = like
+    return made
+
+
+class Like(NamedTuple):
+    """What many tensors have in common: class, place and count of their storages, and how they look at those.
+
+    Where each has a storage of its own, `find(key, like)` gives that.
+    """
+
+    find: Callable[[str, Like], Region]
+    of: Name
+    place: str
+    count: int
+    dtype: str
+    nbytes: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    reach: int
 
 
 class Sparse:
