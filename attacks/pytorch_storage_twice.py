@@ -1,4 +1,4 @@
-"""One storage with two element types."""
+"""One storage with two element types and sizes."""
 
 from pathlib import Path
 
@@ -9,4 +9,4 @@ CLAIM = "two sizes"
 
 
 def make(folder: Path) -> Path:
-    return archive(folder, beside(tensor(held=storage("0", 2, "DoubleStorage"))))
+    return archive(folder, beside(tensor(held=storage("0", 1, "DoubleStorage"))))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from torch import nn
 
 import patchclamp
 from patchclamp import card, pages
+from patchclamp.arrays import Array
 from patchclamp.model import Model
 from patchclamp.parts.data import to_json
 from patchclamp.parts.text import text
@@ -203,3 +206,34 @@ def test_notes_of_a_network_stand_below_its_table():
     lines = text(card.network_card(model)).splitlines()
     assert "note: note 0 \\x1b[2J" in lines and lines[-1] == "and 2 more notes"
     assert to_json(card.network_card(model)) == "[]", "the data stay a list of layers"
+
+
+def _file(folder, shapes):
+    path = folder / "odd.safetensors"
+    save_file({name: np.ones(shape, np.float32) for name, shape in shapes.items()}, path)
+    return patchclamp.open(path)
+
+
+def test_a_listing_names_few_arrays_of_an_unknown_layer_and_shortens_long_names(tmp_path):
+    long = "a/very;" * 60
+    net = _file(tmp_path, {f"odd.{long}": (2, 2), **{f"odd.x{i}": (2, 2) for i in range(5)}, "few.x": (2,)})
+    shown = repr(net)
+    assert max(map(len, shown.splitlines())) < 200
+    assert "; 3 more arrays" in shown and "few.x" not in shown and "x (2,)" in shown
+    assert "a/very;a/very;a/..." in shown
+    assert long in net["odd"].explain()
+
+
+def test_a_listing_has_the_type_of_packed_numbers_and_no_name_for_one():
+    def of(note):
+        storage = type("Held", (), {"note": note})()
+        return card._packed(Array("weight", "a.weight", (2, 2), "float32", storage))
+
+    assert of("stored as Q4_1, decoded; its rows lie in another order") == " (Q4_1)"
+    assert of("stored as qint8 with 5 scales") == " (qint8)"
+    assert of("named 'enc_w_ih' in the file") == of("") == ""
+
+
+def test_the_network_itself_has_a_heading(tmp_path):
+    net = _file(tmp_path, {"scale": (1, 2, 3)})
+    assert repr(net[""]).startswith("the network\n===========\n")

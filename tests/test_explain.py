@@ -1,5 +1,6 @@
 """What shapes mean, in words."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -104,3 +105,18 @@ def test_an_unknown_layer_says_what_it_holds():
     assert "unknown" in text
     assert "gain (3,)" in text
     assert "patchclamp.register(" in text
+
+
+def test_what_reads_the_state_is_called_weights(tmp_path):
+    path = tmp_path / "gru.npz"
+    shapes = {"gru.kernel": (4, 9), "gru.recurrent_kernel": (3, 9), "gru.bias": (2, 9)}
+    np.savez(path, **{name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+    words = pc.open(path)["gru.update[1]"].explain()
+    assert words == "update gate of unit 1 of 3: 4 weights (kernel), 3 weights (recurrent_kernel) and 2 biases"
+
+
+def test_large_counts_have_commas():
+    assert (
+        "2 neurons, 1,234 incoming weights each"
+        in pc.open(torch.nn.Sequential(torch.nn.Linear(1234, 2)))["0"].explain()
+    )

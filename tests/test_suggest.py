@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import patchclamp as pc
@@ -57,3 +60,13 @@ def test_an_address_in_an_unknown_layer_gives_the_same_hint() -> None:
     with pytest.raises(pc.KindError, match="unknown kind") as error:
         pc.open(nn.Sequential(_layer({"kernel": (4, 3), "bias": (3,)})))["0[1]"]
     assert 'kernel="in neuron", bias="neuron")' in error.value.hint
+
+
+def test_what_a_file_does_not_name_cannot_be_registered(tmp_path: Path) -> None:
+    save_file({"odd.gain": torch.ones(4, 4)}, tmp_path / "odd.safetensors")
+    net = pc.open(tmp_path / "odd.safetensors")
+    assert "register" not in net["odd"].explain()
+    assert "net['odd'].arrays['gain']" in net["odd"].explain()
+    with pytest.raises(pc.KindError, match="unknown kind") as error:
+        net["odd[1]"]
+    assert error.value.hint == "its arrays are read whole, by name: net['odd'].arrays['gain']"

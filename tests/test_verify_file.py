@@ -113,6 +113,18 @@ def test_other_words_and_axes_are_compared_neuron_by_neuron(tmp_path, address):
     assert said == [f"{address.partition('[')[0]}.kernel of {'neuron 1' if 'dense' in address else 'filter 2'}"]
 
 
+@pytest.mark.parametrize("address", ["dense", "dense[1]"])
+def test_another_element_type_is_named(tmp_path, address):
+    net = live()
+    pc.open(net).save(tmp_path / "m.safetensors")
+    net["dense"].half()
+    assert all(
+        "(float32 in the file, float16 in the live network)" in said
+        for said in wrong(tmp_path / "m.safetensors", net, address)
+    )
+    assert wrong(tmp_path / "m.safetensors", net, address)
+
+
 class Packed:
     """An array that a file stores as codes; it is decoded when it is read."""
 
@@ -145,3 +157,26 @@ def test_decoded_numbers_are_compared_in_the_live_type(tmp_path, dtype):
     for address in ("dense", "dense[1]", "dense[:2]"):
         (said,) = [one.said for one in against(packed, pc.open(net).model, address) if one.said]
         assert "neuron 1" in said or said == "dense.weight"
+
+
+class Turning(nn.Module):
+    """A network with a buffer that its class makes anew, as rotary embeddings are: no file holds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Linear(3, 2)
+        self.turns = nn.Module()
+        self.turns.register_buffer("speeds", torch.arange(4.0), persistent=False)
+        self.register_buffer("mean", torch.zeros(2))
+        self.register_buffer("own", torch.zeros(2), persistent=False)
+
+
+def test_buffers_that_are_never_saved_are_not_missed(tmp_path):
+    net = Turning()
+    torch.save(net.state_dict(), tmp_path / "m.pt")
+    assert wrong(tmp_path / "m.pt", net, "*") == []
+    assert not pc.diff(tmp_path / "m.pt", net) and not pc.diff(net, tmp_path / "m.pt")
+    state = {name: value for name, value in net.state_dict().items() if name != "mean"}
+    torch.save(state, tmp_path / "less.pt")
+    assert wrong(tmp_path / "less.pt", net, "*") == ["mean (only in the live network)"]
+    assert pc.diff(tmp_path / "less.pt", net)

@@ -77,10 +77,10 @@ def _missing(file: Model, live: Model, address: str, paired: set[str]) -> Iterat
 
 
 def _apart(file: Model, live: Model, found: Apart) -> Iterator[Compared]:
-    """An array that one of them lacks; not where it is stored once, under the name that it is tied to."""
+    """An array that one of them lacks; not where it is stored once, under the name that it is tied to, or never."""
     array = live.arrays.get(found.name)
     tied = array is not None and any(path in file.arrays for path in array.tied)
-    if not tied and not (array is not None and array.role == "computed"):
+    if not tied and not (array is not None and (array.role == "computed" or array.unsaved)):
         where = {"only in a": "only in the file", "only in b": "only in the live network"}
         yield Compared(found.name, f"{found.name} ({where.get(found.reason, found.reason)})")
 
@@ -125,7 +125,9 @@ def _neuron(file: Model, live: Model, ours: Neurons, theirs: Neurons, number: in
             yield Compared(name, f"{name} (only in {'the file' if word in mine else 'the live network'})")
         else:
             same, how = _parts(file, live, mine[word], other[word])
-            yield Compared(name, "" if same else name, how)
+            types = f" ({mine[word].dtype} in the file, {other[word].dtype} in the live network)"
+            alike = how or mine[word].dtype == other[word].dtype
+            yield Compared(name, "" if same else f"{name}{'' if alike else types}", how)
 
 
 def _parts(file: Model, live: Model, mine: Held, other: Held) -> tuple[bool, str]:

@@ -6,11 +6,11 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
 from .axes import Key
 from .errors import KindError
-from .frozen import dataclass, field
+from .frozen import dataclass
 
 __all__ = ["DTYPES", "Array", "DType", "Storage", "Values", "dtype", "encode"]
 
@@ -94,6 +94,10 @@ def _float8(name: str) -> tuple[float, ...]:
     return (*(2.0 ** (code - 127) for code in range(255)), math.nan)
 
 
+_SHOWN = 6
+"""How many numbers the repr of values has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Values:
     """Numbers read from a file: raw little-endian bytes in row-major order, with their type and shape.
@@ -102,16 +106,46 @@ class Values:
 
     >>> Values("float32", (2,), struct.pack("<2f", 1.0, -0.5)).tolist()
     [1.0, -0.5]
+    >>> values = Values("float32", (2, 2), struct.pack("<4f", 1.0, -0.5, 2.0, 0.25))
+    >>> values, values[1], values[1][0]
+    (Values(float32, shape (2, 2): [1, -0.5, 2, 0.25]), Values(float32, shape (2,): [2, 0.25]), 2.0)
     """
 
     dtype: str
     shape: tuple[int, ...]
-    data: bytes = field(repr=False)
+    data: bytes
 
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("a single value has no length")
         return self.shape[0]
+
+    def __getitem__(self, index: SupportsIndex) -> Any:
+        """The number at an index of the first axis, or the values there. More than that numpy.asarray(values) does."""
+        if not hasattr(index, "__index__") or not self.shape:
+            raise TypeError(f"values of shape {self.shape} take one index, not {index!r}: use numpy.asarray(values)")
+        index = index.__index__()
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range: the first axis has {len(self)}")
+        each = len(self.data) // len(self)
+        begin = index % len(self) * each
+        part = Values(self.dtype, self.shape[1:], self.data[begin : begin + each])
+        return part if part.shape else part.item()
+
+    def item(self) -> Any:
+        """The number, of values that are a single one."""
+        if self.size != 1:
+            raise ValueError(f"values of shape {self.shape} are {self.size} numbers, not one")
+        return next(self.flat())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __repr__(self) -> str:
+        few = Values(self.dtype, (), self.data[: _SHOWN * dtype(self.dtype).size])
+        words = ", ".join(f"{value:.6g}" for value in few.flat()) if few.data else ""
+        more = ", ..." if self.size > _SHOWN else ""
+        return f"Values({self.dtype}, shape {self.shape}: [{words}{more}])"
 
     @property
     def size(self) -> int:
@@ -216,6 +250,11 @@ class Array:
             return str(getattr(self.storage, "note", ""))
         except KindError as error:
             return error.message
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether files of the network leave it out: a buffer that its class makes anew."""
+        return bool(getattr(self.storage, "unsaved", False))
 
     @property
     def size(self) -> int:

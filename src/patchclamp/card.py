@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .address import Address, Step
+from .arrays import Array
 from .errors import KindError, PatchclampError
 from .explain import explain_head, explain_layer, explain_neuron
 from .frozen import replace
@@ -28,6 +29,10 @@ MOST = 1_000_000
 """Of an array with more numbers a card reads only the first few."""
 SHOWN = 32
 """How many of several neurons a card shows."""
+ARRAYS = 3
+"""How many arrays of an unknown layer a listing names."""
+WIDEST = 32
+"""How many characters of an array's name a listing shows."""
 NOTES = 12
 """How many notes of a network it shows."""
 BUDGET = 200_000
@@ -80,18 +85,30 @@ def _axes(layer: LayerInfo) -> str:
     if layer.main is None and layer.populations:
         return "; ".join(f"{name}: {_sizes(cells)}" for name, cells in layer.populations.items())
     if not found:
-        return "; ".join(f"{array.name} {array.shape}" for array in layer.arrays)
+        words = [f"{_short(array.name)} {array.shape}" for array in layer.arrays[:ARRAYS]]
+        left = len(layer.arrays) - len(words)
+        return "; ".join((*words, _many(left, "more array"))) if left else "; ".join(words)
     layout = found[0].layout
     words = []
     for term, length in zip(layout.terms, layout.shape, strict=True):
         names = [axis.name for axis in term.axes() if layout.sizes[axis.name] != 1 or axis.name == "neuron"]
         words.append(f"{' x '.join(names) or next(term.axes()).name} {length}")
     name, *others = dict.fromkeys(p.array.path.removeprefix(f"{layer.name}.") for p in found)
-    more = "" if not others else f"; {', '.join(others)}" if len(others) < 4 else f"; {len(others)} more arrays"
+    few = len(others) < 4
+    more = "" if not others else f"; {', '.join(map(_short, others))}" if few else f"; {len(others)} more arrays"
     tied = " (tied)" if any(array.tied for array in layer.arrays) else ""
-    first = found[0].array
-    codes = f" ({first.dtype})" if first.note.startswith("stored as") else ""
-    return f"{name}{codes}: {', '.join(words)}{more}{tied}"
+    return f"{_short(name)}{_packed(found[0].array)}: {', '.join(words)}{more}{tied}"
+
+
+def _packed(array: Array) -> str:
+    """The element type that packed numbers have where they are stored: of `stored as Q4_1, decoded` ` (Q4_1)`."""
+    _, begins, words = array.note.partition("stored as ")
+    return f" ({words.split()[0].rstrip(',;')})" if begins and words.strip() and array.note.startswith(begins) else ""
+
+
+def _short(name: str) -> str:
+    """The name of an array where room is scarce: converters make names of hundreds of characters."""
+    return name if len(name) <= WIDEST else f"{name[: WIDEST // 2]}...{name[-WIDEST // 2 + 3 :]}"
 
 
 def _sizes(cells: Population) -> str:
@@ -106,7 +123,8 @@ def layer_card(model: Model, layer: LayerInfo) -> Page:
         (array.name, array.shape, lines.get(array.name), array.dtype, array.role, ", ".join(array.tied))
         for array in layer.arrays
     )
-    parts: list[Part] = [Heading(model.addresses.text(Address(layer.name))), Text(explain_layer(layer))]
+    name = model.addresses.text(Address(layer.name)) or "the network"
+    parts: list[Part] = [Heading(name), Text(explain_layer(layer))]
     if rows:
         parts.append(Table(columns, rows))
     return Page(tuple(parts))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import dtype
+from .arrays import Array, dtype
 from .beside import Aligned
 from .errors import KindError
 from .locate import address_of, find
@@ -174,7 +174,9 @@ class Diff(Shown):
         fields: list[tuple[str, object]] = [("a", self.a), ("b", self.b), ("verdict", verdict)]
         fields += [("only rounded", self.rounded)] if self.rounded else []
         fields += [
-            (f"only in {which}", name) for which, some in (("a", self.only_a), ("b", self.only_b)) for name in some
+            (f"only in {which}", name or "arrays of the network itself")
+            for which, some in (("a", self.only_a), ("b", self.only_b))
+            for name in some
         ]
         fields += [("not compared", f"{one.name}: {one.reason}") for one in self.apart]
         shown = self.top(top)
@@ -236,17 +238,21 @@ def _wanted(model: Model, address: str) -> dict[str, tuple[Neurons, ...]] | None
 
 
 def _tied(a: Model, b: Model, name: str, twin: str, found: Apart) -> bool:
-    """Whether an array that one network lacks is stored there once, under the name that it is tied to."""
+    """Whether an array that one network lacks is stored there once, under the name that it is tied to, or never."""
     for here, there, layer in ((a, b, name), (b, a, twin)):
         array = next((one for one in here.layers[layer].arrays if one.path == found.name), None)
-        if array is not None and found.reason.startswith("only") and any(path in there.arrays for path in array.tied):
+        if array is not None and found.reason.startswith("only") and _kept_otherwise(array, there):
             return True
     return False
 
 
 def _stored_elsewhere(layer: LayerInfo, other: Model) -> bool:
-    """Whether all arrays of a layer are other names of what the other network has."""
-    return all(any(path in other.arrays for path in array.tied) for array in layer.arrays)
+    """Whether all arrays of a layer are other names of what the other network has, or in no file."""
+    return all(_kept_otherwise(array, other) for array in layer.arrays)
+
+
+def _kept_otherwise(array: Array, other: Model) -> bool:
+    return array.unsaved or any(path in other.arrays for path in array.tied)
 
 
 def _layer(info: LayerInfo, compared: Sequence[_Sums]) -> LayerDiff:

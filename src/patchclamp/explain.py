@@ -9,7 +9,7 @@ from .arrays import Array
 from .kinds.row import Kind
 from .model import LayerInfo, Neurons, Placed, Population, plural
 from .read import fan_ins, means
-from .suggest import registration
+from .suggest import advice
 
 __all__ = ["axis_words", "explain_head", "explain_layer", "explain_neuron"]
 
@@ -158,7 +158,7 @@ def _explain_unknown(layer: LayerInfo, name: str) -> str:
         f"{name} ({layer.class_name}, unknown): no kind describes it" + (f"; {layer.problem}" if layer.problem else "")
     ]
     lines += [f"  {array.name} {array.shape}" for array in layer.arrays]
-    lines.append(f"  describe it once: {registration(layer)}")
+    lines.append(f"  {advice(layer)}")
     return "\n".join(lines)
 
 
@@ -176,7 +176,7 @@ def _summary(layer: LayerInfo, kind: Kind, cells: Population) -> str:
     layout = (
         f" ({' x '.join([*(_many(a.size, a.name) for a in stacked), str(cells.axes[-1].size)])})" if stacked else ""
     )
-    return f"{many}{layout}, {' or '.join(map(str, reads))} incoming weight{'' if reads == (1,) else 's'} each"
+    return f"{many}{layout}, {' or '.join(f'{n:,}' for n in reads)} incoming weight{'' if reads == (1,) else 's'} each"
 
 
 def _conv_config(config: Mapping[str, object]) -> str:
@@ -268,7 +268,7 @@ def _holdings(neurons: Neurons, number: int) -> str:
 def _said(neurons: Neurons, placed: Placed) -> tuple[str, str]:
     """Whether an array holds weights or biases, if its name or its axes say so, and which of its halves are meant."""
     plain = next((plain for plain in ("weight", "bias") if means(plain, placed.word)), "")
-    if not plain and "in" in placed.layout.sizes:
+    if not plain and {"in", "from"} & placed.layout.sizes.keys():
         plain = "weight"
     free = (facet for facet in neurons.population.facets if facet.name == "half" and facet.name not in neurons.fixed)
     return plain, next((", ".join(facet.labels) for facet in free), placed.word)

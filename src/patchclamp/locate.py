@@ -10,7 +10,7 @@ from typing import TypeAlias
 from .address import ALL, Address, Item, Step
 from .errors import AddressError, KindError, nearest
 from .model import AxisSize, LayerInfo, Model, Neurons, Population, out_of_range
-from .suggest import registration
+from .suggest import advice
 
 __all__ = ["address_of", "find", "head_of", "locate", "pick"]
 
@@ -316,9 +316,9 @@ def _no_neurons(layer: LayerInfo) -> Exception:
     if layer.known == "unknown":
         arrays = ", ".join(f"{array.name} {array.shape}" for array in layer.arrays)
         return KindError(
-            f"layer {_shown(layer)} is of unknown kind {layer.class_name}, with {arrays or 'no arrays'}"
+            f"layer {_shown(layer)} is of unknown kind ({layer.class_name}), with {arrays or 'no arrays'}"
             + (f" ({layer.problem})" if layer.problem else ""),
-            f"describe it once: {registration(layer)}",
+            advice(layer),
         )
     return KindError(
         f"layer {_shown(layer)} ({layer.class_name}) holds no neurons of its own"

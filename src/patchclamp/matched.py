@@ -90,8 +90,9 @@ class Apart:
 def aligned(models: tuple[Model, Model], one: LayerInfo, other: LayerInfo) -> Iterator[Aligned | Apart]:
     """The arrays of two layers that belong together; what has no counterpart, with the reason."""
     guide = other if _sure(other) > _sure(one) else one
-    sure = min(_sure(one), _sure(other)) + _differently_named(one, other)
-    same = guide if _alike(one, other) or sure < 2 else None
+    sure = min(_sure(one), _sure(other))
+    crossed = sure == 2 or (sure == 1 and _differently_named(one, other))
+    same = guide if _alike(one, other) or not crossed else None
     done: set[str] = set()
     if same is not None:
         yield from _by_name(models, same, one, other, done)

@@ -19,11 +19,13 @@ from .frozen import dataclass, field, replace
 from .kinds.row import Kind, Part, Place
 from .layout import Layout, fit
 
-__all__ = ["AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "describe"]
+__all__ = ["NOT_STATED", "AxisSize", "LayerInfo", "Model", "Neurons", "Placed", "Population", "describe"]
 
 
 LEADING = frozenset({"head", "kv", "expert", "block"})
 """Axes that hold whole groups of neurons, which an address names: `attn.head[4].query[9]`, `experts[2][7]`."""
+NOT_STATED = "not stated in the file"
+"""The class name of a layer that a file says nothing of, and whose names and shapes suggest no kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from .arrays import Array
-from .model import LayerInfo
+from .model import NOT_STATED, LayerInfo
 
-__all__ = ["registration", "suggested"]
+__all__ = ["advice", "registration", "suggested"]
+
+
+def advice(layer: LayerInfo) -> str:
+    """What to do about a layer of no known kind; a class can be registered, what a file does not name cannot."""
+    if layer.class_name != NOT_STATED:
+        return f"describe it once: {registration(layer)}"
+    first = layer.arrays[0].name if layer.arrays else "weight"
+    return f"its arrays are read whole, by name: net[{layer.name!r}].arrays[{first!r}]"
 
 
 def registration(layer: LayerInfo) -> str:

@@ -71,3 +71,12 @@ def test_errors(run, tuned):
     nothing = run("diff", MODEL, "models:recurrent")
     assert nothing.returncode in (1, 3)
     assert run("diff", MODEL, tuned, "nolayer").returncode == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("--top", "-1"), ("--top", "few"), ("--atol", "-0.1"), ("--atol", "nan"), ("--atol", "x")]
+)
+def test_numbers_that_mean_nothing_are_refused(run, words):
+    found = run("diff", "model.safetensors", "model.safetensors", *words)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert words[1] in found.stderr

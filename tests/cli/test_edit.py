@@ -110,7 +110,7 @@ def test_a_live_network_is_written_whole_or_as_a_change(run, folder):
         (("copy.safetensors", "3[20]", "--zero"), 1, "out of range", "0 to 9"),
         (("copy.safetensors", "3[2]@1", "--zero"), 1, "", ""),
         (("copy.safetensors", "3[2]", "--zero", "--out", "no/such/folder.safetensors"), 1, "no/such/folder", ""),
-        (("bare.safetensors", "mixer[0]", "--zero"), 1, "unknown", "register"),
+        (("bare.safetensors", "mixer[0]", "--zero"), 1, "unknown", "read whole, by name"),
     ],
 )
 def test_an_edit_that_fails_changes_nothing(run, folder, copy, words, code, message, hint):
@@ -162,3 +162,14 @@ def test_an_undo_that_cannot_be_is_refused_before_anything_is_written(run, folde
         found = run("edit", *words)
         assert (found.returncode, said in found.stderr) == (code, True), found.stderr
     assert copy.read_bytes() == held
+
+
+def test_of_a_folder_the_file_that_was_written_is_named(run, copy, tmp_path):
+    held = tmp_path / "folder"
+    held.mkdir()
+    copy.rename(held / "model.safetensors")
+    before = (held / "model.safetensors").read_bytes()
+    found = run("edit", str(held), "3[2]", "--zero")
+    said = "without --undo FILE the old numbers are gone"
+    assert found.stderr == f"written: {held / 'model.safetensors'}; {said}\n"
+    assert (held / "model.safetensors").read_bytes() != before

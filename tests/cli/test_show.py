@@ -195,3 +195,14 @@ def test_heads_that_are_not_there(run, address, says):
     found = run("show", "models:reader", address)
     assert (found.returncode, found.stdout) == (1, "")
     assert says in found.stderr
+
+
+def test_a_missing_address_of_a_folder_with_classes_names_the_option(run, folder, tmp_path):
+    import shutil
+
+    shutil.copy(folder / "bare.safetensors", tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    found = run("show", str(tmp_path), "attn.head[3]")
+    assert found.returncode == 1
+    assert "or --tree" in found.stderr.split("hint: ")[1]
+    assert "--tree" not in run("show", "bare.safetensors", "attn.head[3]").stderr

@@ -144,6 +144,22 @@ def test_a_closed_reader_is_141_and_silent(folder):
     assert (found.returncode, found.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_a_closed_stdout_is_one_line(folder, closed):
+    command = f"{sys.executable} -m patchclamp show {MODEL} 3 {closed}"
+    found = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    said = (
+        "patchclamp: stdout is closed, so there is nowhere to write to\nhint: > /dev/null, if nothing is to be seen\n"
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", "" if "2>" in closed else said)
+
+
+def test_without_stderr_errors_are_not_written_to_stdout(folder):
+    command = f"{sys.executable} -m patchclamp show {MODEL} nothing 2>&-"
+    found = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", "")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_one_line(folder):
     command = f"{sys.executable} -m patchclamp show {MODEL} 3 --format csv > /dev/full"

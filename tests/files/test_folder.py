@@ -55,7 +55,7 @@ def test_only_the_files_that_hold_a_layer_are_opened(tmp_path: Path) -> None:
     assert [file for file, shard in held.shards.items() if shard] == ["model-00002-of-00002.safetensors"]
     (tmp_path / "model-00001-of-00002.safetensors").unlink()
     assert equal(pc.open(index), "fc2")
-    with pytest.raises(pc.FileError, match=r"model-00001-of-00002\.safetensors: there is no such file"):
+    with pytest.raises(pc.FileError, match=r"it names 'model-00001-of-00002\.safetensors': there is no such file"):
         pc.open(index)["fc1[0]"]
 
 

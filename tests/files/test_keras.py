@@ -525,3 +525,19 @@ def test_weights_of_another_shape_than_the_config_says_are_not_described(tmp_pat
         archive.writestr("model.weights.h5", weights)
     layer = pc.open(path).model.layers["dense"]
     assert layer.known == "unknown" and "9" in layer.problem
+
+
+@pytest.mark.parametrize("build", ["Sequential", "Model"])
+def test_layers_of_the_layout_of_keras_2_are_stated_however_the_model_is_built(build: str, tmp_path: Path) -> None:
+    start = keras.Input((4, 3))
+    layers = [keras.layers.LSTM(2, return_sequences=True, name="lstm"), keras.layers.Dense(2, name="x")]
+    if build == "Sequential":
+        network = keras.Sequential([start, *layers])
+    else:
+        network = keras.Model(start, layers[1](layers[0](start)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.save(tmp_path / "m.h5")
+    net = pc.open(tmp_path / "m.h5")
+    assert [(name, layer.info.known) for name, layer in net.layers.items()] == [("lstm", "stated"), ("x", "stated")]
+    assert net["x[1]"].weight.tolist() == np.asarray(layers[1].kernel)[:, 1].tolist()

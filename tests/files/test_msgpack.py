@@ -34,7 +34,7 @@ def numbers(array):
 
 
 def key_of(array):
-    return array.note.partition("stored as ")[2].partition(";")[0] or array.path.replace(".", "/")
+    return array.note.partition("named ")[2].partition(" in the file")[0].strip("'") or array.path.replace(".", "/")
 
 
 @pytest.mark.parametrize(("name", "count"), [("net", 20), ("state", 2), ("chunked", 2)])

@@ -57,6 +57,14 @@ UNKNOWN = ("not stated in the file", "unknown")
         ({"a.weight": (), "b.weight": (0, 4)}, {"a": UNKNOWN, "b": ("Linear", "inferred")}),
         ({"a.weight": (2,) * 7}, {"a": UNKNOWN}),
         ({"a.gain": (3, 4), "a.shift": (3,)}, {"a": UNKNOWN}),
+        (
+            {"h.c_fc.weight": (4, 16), "h.c_fc.bias": (16,), "h.c_proj.weight": (4, 4), "h.c_proj.bias": (4,)},
+            {"h.c_fc": ("Conv1D", "inferred"), "h.c_proj": UNKNOWN},
+        ),
+        (
+            {"h.c_fc.weight": (16, 4), "h.c_fc.bias": (16,), "h.c_attn.weight": (12, 4)},
+            {"h.c_fc": ("Linear", "inferred"), "h.c_attn": UNKNOWN},
+        ),
         ({"c.weight": (8, 4, 3, 3), "c.bias": (8,)}, {"c": ("Conv2d", "inferred")}),
         ({"c.weight": (8, 4, 3, 3), "c.bias": (4,)}, {"c": ("ConvTranspose2d", "inferred")}),
         ({"r.weight_ih_l0": (12, 5), "r.weight_hh_l0": (12, 3)}, {"r": ("LSTM", "inferred")}),

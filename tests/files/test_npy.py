@@ -148,7 +148,7 @@ def test_the_real_file():
         "fc": ("Linear", "inferred", 74),
     }
     for array in model.arrays.values():
-        same(array.read(()), there[array.note.removeprefix("stored as ").strip("'")])
+        same(array.read(()), there[array.note.removeprefix("named ").removesuffix(" in the file").strip("'")])
     net = patchclamp.open(REAL)
     assert np.array_equal(np.asarray(net["fc[3]"].weight), there["fc_w"][3])
     assert np.array_equal(np.asarray(net["enc.reset[5]"].arrays["weight_ih"]), there["enc_w_ih"][5])

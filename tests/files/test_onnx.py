@@ -401,7 +401,10 @@ def test_initializers_that_are_inputs_too(tmp_path: Path) -> None:
     content.graph.input.append(helper.make_tensor_value_info("fc.weight", TensorProto.FLOAT, [3, 2]))
     content.ir_version = 3
     (path := tmp_path / "m.onnx").write_bytes(content.SerializeToString())
-    assert pc.open(path).model.layers["fc"].kind.name == "onnx.Gemm(turned)"
+    net = pc.open(path)
+    kind = net.model.layers["fc"].kind
+    assert (kind.name, kind.title) == ("onnx.Gemm(turned)", "Gemm")
+    assert net["fc"].explain().startswith("fc (Gemm, stated): ")
 
 
 # Files that are not what they say
@@ -475,3 +478,53 @@ def test_every_prefix_of_a_file_is_refused(made: dict[str, Path], tmp_path: Path
             assert set(pc.open(path).model.arrays) == whole
         except pc.FileError:
             continue
+
+
+def saved(path: Path, nodes: list[Any], arrays: dict[str, np.ndarray], x: list[int], y: list[int]) -> Any:
+    """A graph from `x` to `y`, as patchclamp opens it."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", x), ("y", y))]
+    held = [numpy_helper.from_array(value, name) for name, value in arrays.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], held)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return pc.open(path)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_codes_that_are_turned_before_they_are_decoded_keep_their_scales(tmp_path: Path, axis: int) -> None:
+    codes, scales = np.arange(16, dtype=np.int8).reshape(4, 4), np.array([1, 10, 100, 1000], np.float32)
+    nodes = [
+        helper.make_node("Transpose", ["c"], ["ct"], perm=[1, 0]),
+        helper.make_node("DequantizeLinear", ["ct", "s"], ["w"], axis=axis),
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="/fc/MatMul"),
+    ]
+    net = saved(tmp_path / "m.onnx", nodes, {"c": codes, "s": scales}, [1, 4], [1, 4])
+    used = codes.T * (scales[:, None] if axis == 0 else scales)
+    (session,) = (
+        import_module("onnxruntime")
+        .InferenceSession(tmp_path / "m.onnx")
+        .run(None, {"x": np.eye(4, dtype=np.float32)[2:3]})
+    )
+    assert session.ravel().tolist() == used[2].tolist()
+    assert [net[f"fc[{n}]"].weight.tolist() for n in range(4)] == used.T.tolist()
+
+
+@pytest.mark.parametrize("op", ["Add", "Gemm"])
+@pytest.mark.parametrize(("shape", "bias"), [((3,), True), ((1, 3), True), ((3, 1), False)])
+def test_a_vector_along_another_axis_is_no_bias(tmp_path: Path, op: str, shape: tuple[int, ...], bias: bool) -> None:
+    add = [helper.make_node("MatMul", ["x", "w"], ["t"]), helper.make_node("Add", ["t", "b"], ["y"])]
+    nodes = add if op == "Add" else [helper.make_node("Gemm", ["x", "w", "b"], ["y"])]
+    held = {"w": np.ones((3, 3), np.float32), "b": np.ones(shape, np.float32)}
+    net = saved(tmp_path / "m.onnx", nodes, held, [3, 3], [3, 3])
+    layer = "t" if op == "Add" else "y"
+    assert [array.name for array in net[layer].info.arrays] == ["weight", "bias"][: 1 + bias]
+
+
+def test_codes_in_blocks_are_said_to_be_codes(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["c", "s"], ["w"], axis=0, block_size=2),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    held = {"c": np.ones((4, 4), np.int8), "s": np.ones((2, 4), np.float32)}
+    net = saved(tmp_path / "m.onnx", nodes, held, [1, 4], [1, 4])
+    (array,) = net["y"].info.arrays
+    assert array.dtype == "int8" and "decodes it" in array.note

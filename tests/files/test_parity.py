@@ -75,7 +75,20 @@ def packed(model, path):
     np.savez_compressed(path, **{name: value.numpy() for name, value in of_model(model).items()})
 
 
-STATED = {"conv", "up", "norm", "embedding", "lstm", "gru", "cell", "attn", "attn.out_proj", "body.0", "body.1", "body.2"}
+STATED = {
+    "conv",
+    "up",
+    "norm",
+    "embedding",
+    "lstm",
+    "gru",
+    "cell",
+    "attn",
+    "attn.out_proj",
+    "body.0",
+    "body.1",
+    "body.2",
+}
 NAMES_ONLY = STATED - {"attn", "up"}
 """What names and shapes do not say: how a packed projection lies, how many groups a transposed kernel has."""
 WAYS = [

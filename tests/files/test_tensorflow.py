@@ -45,7 +45,7 @@ def numbers(array):
 
 def stored_as(array):
     """The key that an array's note names, else its path."""
-    return array.note.partition("stored as ")[2].partition(";")[0].strip("'") or array.path.replace(".", "/")
+    return array.note.partition("named ")[2].partition(" in the file")[0].strip("'") or array.path.replace(".", "/")
 
 
 @pytest.mark.parametrize("name", ["keras3", "dtypes", "names"])

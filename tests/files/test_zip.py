@@ -1,18 +1,22 @@
 """Zip archives: the standard library's zipfile is the witness; what two readers could see differently is refused."""
 
 import io
+import pickle
 import struct
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchclamp.errors import FileError
+from patchclamp.files import _zip
 from patchclamp.files._handle import FileHandle
 from patchclamp.files._zip import ENTRIES_MOST, Archive, Inflated, open_archive
 from patchclamp.files.source import Later, Window
@@ -110,6 +114,15 @@ def test_a_deflated_member_is_read_on_from_where_it_was(tmp_path: Path) -> None:
     assert source.read(900_000, 10) == whole[900_000:900_010]
     assert source.read(950_000, 10) == whole[950_000:950_010]
     assert source.read(5, 300_000) == whole[5:300_005]
+
+
+def test_a_deflated_member_is_read_by_several_threads_and_after_a_pickle(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 2000
+    member = opened(archive(tmp_path, {"a": data}, zipfile.ZIP_DEFLATED)).open("a")
+    places = [(7919 * turn) % 500_000 for turn in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda at: member.read(at, 1000), places)) == [data[at : at + 1000] for at in places]
+    assert pickle.loads(pickle.dumps(member)).read(1234, 5) == data[1234:1239]
 
 
 def test_what_grows_beyond_the_archive_is_read_in_parts(tmp_path: Path) -> None:
@@ -238,3 +251,25 @@ def test_any_changed_byte_gives_the_same_bytes_or_one_error(
 
 def test_what_a_zip_archive_begins_with() -> None:
     assert sniff(b"PK\x05\x06", 22) and not sniff(b"PK\x03\x04", 21) and not sniff(b"\x80\x02", 100)
+
+
+def test_a_directory_read_at_once_is_that_read_entry_by_entry(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(12):
+            file.writestr(f"model/data/{number}", bytes(number))
+    source = FileHandle(path)
+    whole = source.read(0, source.size)
+    limit = whole.index(b"PK\x01\x02")
+    whole = whole[limit : whole.rindex(b"PK\x05\x06")]
+    plain = _zip._plain(whole, 12, limit)
+    assert plain is not None and dict(plain) == dict(_zip._checked(source, whole, 12, limit))
+    random, kept = Random(0), 0
+    for _ in range(2000):
+        data = bytearray(whole)
+        data[random.randrange(len(data))] = random.randrange(256)
+        plain = _zip._plain(bytes(data), 12, limit)
+        if plain is not None:
+            kept += 1
+            assert dict(plain) == dict(_zip._checked(source, bytes(data), 12, limit))
+    assert 100 < kept < 1900

@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def process() -> NoReturn:
     """Be the process: run one command and leave.
 
-    A command on a file takes milliseconds, of which collecting garbage and taking the interpreter apart would be a fifth.
-    So the first waits for more objects than such a command makes. The second is left to the system, unless a framework was
-    loaded: those have things to do at the end.
+    A command on a file takes milliseconds, of which collecting garbage and taking the interpreter apart would be a
+    fifth. So the first waits for more objects than such a command makes. The second is left to the system, unless a
+    framework was loaded: those have things to do at the end.
     """
     gc.set_threshold(100_000)
     code = main()

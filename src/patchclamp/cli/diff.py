@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+import math
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from ..difference import Changed, Diff, diff
 from .models import open_model
@@ -27,9 +28,25 @@ that something differs, 0 that nothing does.
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("other", metavar="OTHER", help="what it is compared with, given as MODEL is")
     parser.add_argument("address", metavar="ADDRESS", nargs="?", default="", help="a layer, a glob, neurons of MODEL")
-    parser.add_argument("--top", type=int, metavar="N", help="how many neurons are written")
-    parser.add_argument("--atol", type=float, default=0.0, metavar="D", help="numbers that differ by up to D are equal")
+    parser.add_argument("--top", type=_many, metavar="N", help="how many neurons are written")
+    parser.add_argument("--atol", type=_size, default=0.0, metavar="D", help="numbers that differ by up to D are equal")
     add_tree(parser)
+
+
+def _many(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no number of neurons")
+    return int(text)
+
+
+def _size(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not found >= 0:
+        raise ArgumentTypeError(f"{text!r} is no difference, which is a number from 0 on")
+    return found
 
 
 def run(options: Namespace, out: Output) -> int:

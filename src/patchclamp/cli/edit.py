@@ -172,12 +172,20 @@ def _keep(opened: Opened, network: Any, edit: Any, options: Namespace) -> None:
         edit.keep(options.out)
 
 
+def _place(opened: Opened, options: Namespace) -> str:
+    """What was opened: of a folder, the file in it that an edit writes."""
+    return str(options.model if opened.live else opened.model.source)
+
+
 def _said(opened: Opened, options: Namespace) -> str:
+    model = _place(opened, options)
     if options.dry_run:
-        return f"nothing was written: this was a dry run on {options.model}"
+        return f"nothing was written: this was a dry run on {model}"
     written = [path for path in (options.out, options.delta) if path]
-    said = f"written: {', '.join(written)}; {options.model} is as it was" if written else f"written: {options.model}"
-    return f"{said}; --apply {options.undo} puts it back" if options.undo else said
+    said = f"written: {', '.join(written)}; {model} is as it was" if written else f"written: {model}"
+    if options.undo:
+        return f"{said}; --apply {options.undo} puts it back"
+    return said if written else f"{said}; without --undo FILE the old numbers are gone"
 
 
 def _write(changed: list[_Changed], options: Namespace, out: Output) -> None:

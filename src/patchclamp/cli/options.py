@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 from ..errors import nearest
 from .outcome import Usage
 
-__all__ = ["FORMATS", "add_tree", "parser_of", "shape"]
+__all__ = ["FORMATS", "TREE", "add_tree", "parser_of", "shape"]
 
 FORMATS = ("human", "json", "csv", "tsv")
+TREE = "--tree"
 MODEL = "a file, a folder or a URL, or module:function for a live network"
 
 
@@ -34,7 +35,7 @@ def parser_of(word: str, summary: str, command: Any) -> ArgumentParser:
 def add_tree(parser: ArgumentParser) -> None:
     """The option of the commands that read files."""
     help = "take the kinds from the transformers classes that a folder's config.json names (imports torch)"
-    parser.add_argument("--tree", action="store_true", help=help)
+    parser.add_argument(TREE, action="store_true", help=help)
 
 
 def shape(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from ..locate import find, head_of, locate
 from ..model import LayerInfo, Model, Neurons
 from ..parts.tree import Page
 from .models import open_model
-from .options import add_tree
+from .options import TREE, add_tree
 from .outcome import Exit
 from .output import Output
 
@@ -54,7 +54,7 @@ def slot_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, out: Output) -> int:
     opened = open_model(options.model, options.tree)
-    head = head_of(opened.model, opened.model.addresses.parse(options.address)) if options.slot is None else None
+    head = head_of(opened.model, _parsed(opened.model, options.address)) if options.slot is None else None
     targets = _parts(*head) if head else pointed(opened.model, options.address, options.slot, options.axis)
     if out.human:
         pages = [head_card(opened.model, *head)] if head else [_page(opened.model, target) for target in targets]
@@ -75,12 +75,21 @@ def _parts(layer: LayerInfo, number: int) -> list[Target]:
 
 def pointed(model: Model, text: str, slot: int | None = None, axis: str = "") -> list[Target]:
     """What an address points at: layers where nothing follows the layer's name (or slots of them), else neurons."""
-    address = model.addresses.parse(text)
+    address = _parsed(model, text)
     if slot is not None:
         return _slots(model, address, text, slot, axis)
     if not address.steps and not address.position:
         return [model.layers[name] for name in model.addresses.match(address)]
     return list(find(model, address))
+
+
+def _parsed(model: Model, text: str) -> Address:
+    """Read an address; where the classes that a config.json names would give more of them, the error says so."""
+    try:
+        return model.addresses.parse(text)
+    except AddressError as error:
+        hints = (error.hint, *(note for note in model.notes if TREE in note))
+        raise AddressError(error.message, "  ".join(hints)) from error
 
 
 def _slots(model: Model, address: Address, text: str, slot: int, axis: str) -> list[Target]:

@@ -57,6 +57,9 @@ exit codes: 0 done, 1 failed, 2 usage, 3 the check says no, 130 interrupted
 def start(arguments: list[str]) -> int:
     """Run the command line `arguments` and return the exit code."""
     out = sys.stdout
+    if out is None:  # the shell closed it: >&-
+        _say("stdout is closed, so there is nowhere to write to", "> /dev/null, if nothing is to be seen")
+        return Exit.FAILED
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError):  # a captured stream may not offer it
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -121,6 +124,8 @@ def _failed(error: Exception, whole: bool) -> int:
 def _say(message: str, hint: str) -> None:
     """One line, and a hint if there is one; nothing in them that a terminal obeys."""
     with suppress(OSError):
+        if sys.stderr is None:  # print would take stdout for it
+            return
         print(f"patchclamp: {_line(message)}", file=sys.stderr)
         if hint:
             print(f"hint: {_line(hint)}", file=sys.stderr)

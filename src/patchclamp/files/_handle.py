@@ -59,6 +59,7 @@ class FileHandle:
         "_links",
         "_look",
         "_place",
+        "_seen",
         "path",
         "size",
     )
@@ -78,8 +79,7 @@ class FileHandle:
         status = fstat(self._fd)
         _refuse_irregular(self.path, status)
         self._identity = _identity(status)
-        self._changed_at, self._links = status.st_ctime_ns, status.st_nlink
-        self._look = monotonic() + _LOOK
+        self._note(status)
         self.size = status.st_size
 
     def read(self, offset: int, length: int) -> bytes:
@@ -161,6 +161,7 @@ class FileHandle:
         if held.st_size != self.size:
             reason = f"the file had {self.size} bytes when it was opened and has {held.st_size} now"
             raise FileError(self.path, reason, hint=_AGAIN)
+        changed_at, around = self._seen
         if _identity(held) != self._identity:
             raise FileError(self.path, "the file was written to since it was opened", hint=_AGAIN)
         try:
@@ -170,7 +171,15 @@ class FileHandle:
             raise FileError(self.path, reason, hint=_AGAIN) from error
         if there != self._identity:
             raise FileError(self.path, "the file was replaced by another since it was opened", hint=_AGAIN)
-        self._changed_at, self._links = held.st_ctime_ns, held.st_nlink
+        if held.st_ctime_ns != changed_at and _around(held) == around:
+            reason = "the file was written to since it was opened, or its times were set"
+            raise FileError(self.path, reason, hint=_AGAIN)
+        self._note(held)
+
+    def _note(self, status: os.stat_result) -> None:
+        """What to compare with from now on."""
+        self._seen = status.st_ctime_ns, _around(status)
+        self._changed_at, self._links = status.st_ctime_ns, status.st_nlink
         self._look = monotonic() + _LOOK
 
     def sibling(self, name: str) -> FileHandle:
@@ -237,6 +246,11 @@ def _refuse_irregular(path: str, status: os.stat_result) -> None:
 
 def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _around(status: os.stat_result) -> _Identity:
+    """Rights and names. Where the time of change is another and these are not, the bytes may be, and the times set back."""
+    return status.st_mode, status.st_uid, status.st_gid, status.st_nlink
 
 
 def _same(path: str, identity: _Identity) -> FileHandle:

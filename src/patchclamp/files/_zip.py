@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from _thread import allocate_lock
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import le
 from typing import Any, NamedTuple, NoReturn
@@ -32,9 +33,15 @@ INFLATED_MOST = 16 << 20
 """A deflated member may grow by this many bytes in one read, beyond twice the archive's size."""
 _CHUNK = 64 << 10
 _BAD = "the archive is damaged or was made to deceive; download or save it again"
+_USUAL = bytes({0, *b"/._-0123456789", *range(65, 91), *range(97, 123)})
+"""Of what plain names are made, and what is put between them."""
 _WIDE, _WIDE16 = 0xFFFFFFFF, 0xFFFF
 _ENTRY = struct.Struct("<I4x2H4x3I3H8xI").unpack_from
 """Mark, flags, method, checksum, sizes in and out, lengths of name, extra field and comment, place of the header."""
+_ROW = struct.Struct("<12xIIIH12xI")
+"""Of what follows the mark: checksum, sizes in and out, length of the name, place of the header."""
+_ZERO = (6, 7, 26, 27, 28, 29)
+"""The bytes in it that are 0 where nothing is special: method, lengths of the extra field and of the comment."""
 _MARK = int.from_bytes(_CENTRAL, "little")
 
 
@@ -59,12 +66,12 @@ class _Plain(Mapping[str, Member]):
         self._rows = rows
 
     def __getitem__(self, name: str) -> Member:
-        _, _, method, crc, packed, size, _, _, _, begin = self._rows[name]
-        return Member(name, method, crc, packed, size, begin, name.encode("ascii"))
+        crc, packed, size, _, begin = self._rows[name]
+        return Member(name, STORED, crc, packed, size, begin, name.encode("ascii"))
 
     def sizes(self, names: Iterable[str]) -> list[int]:
         rows = self._rows
-        return [rows[name][5] for name in names]
+        return [rows[name][2] for name in names]
 
     def __contains__(self, name: object) -> bool:
         return name in self._rows
@@ -135,9 +142,12 @@ class Archive:
 
 
 class Inflated:
-    """The bytes of a deflated member. Each read inflates it from its start, or from where the last read ended."""
+    """The bytes of a deflated member. Each read inflates it from its start, or from where the last read ended.
 
-    __slots__ = ("_at", "_engine", "_fed", "_member", "_most", "_packed", "path", "size")
+    One thread reads at a time, as reads go on from each other. Pickled, it begins again.
+    """
+
+    __slots__ = ("_at", "_engine", "_fed", "_lock", "_member", "_most", "_packed", "path", "size")
 
     def __init__(self, packed: Window, member: Member) -> None:
         self.path = packed.path
@@ -145,7 +155,11 @@ class Inflated:
         self.size = member.size
         self._packed = packed
         self._member = member
+        self._lock = allocate_lock()
         self._rewind()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Inflated, (self._packed, self._member)
 
     def _rewind(self) -> None:
         self._engine = zlib.decompressobj(-15)
@@ -158,13 +172,14 @@ class Inflated:
         if length > INFLATED_MOST + 2 * self._most:
             reason = f"{length:,} bytes of it were to be inflated at once, out of an archive of {self._most:,}"
             raise FileError(self.path, reason, hint="read a part of it")
-        if offset < self._at:
-            self._rewind()
-        while self._at < offset:
-            self._next(min(_CHUNK, offset - self._at))
         parts = bytearray()
-        while len(parts) < length:
-            parts += self._next(min(1 << 20, length - len(parts)))
+        with self._lock:
+            if offset < self._at:
+                self._rewind()
+            while self._at < offset:
+                self._next(min(_CHUNK, offset - self._at))
+            while len(parts) < length:
+                parts += self._next(min(1 << 20, length - len(parts)))
         return bytes(parts)
 
     def _next(self, most: int) -> bytes:
@@ -205,7 +220,7 @@ def open_archive(source: Source) -> Archive:
     if begin + size > source.size or count * 46 > size:
         _refuse(source, f"its directory of {count} entries and {size} bytes does not lie in the file")
     data = source.read(begin, size)
-    plain = _plain(data, count, begin)
+    plain = _plain(data, count, begin) if count else None
     return Archive(source, _checked(source, data, count, begin) if plain is None else plain, begin)
 
 
@@ -229,24 +244,16 @@ def _plain(data: bytes, count: int, limit: int) -> Mapping[str, Member] | None:
 
     The rules are those of `_checked`, applied to all entries together: most directories are of this sort.
     """
-    rows: list[tuple[Any, ...]] = []
-    raws: list[bytes] = []
-    at = 0
-    try:
-        for _ in range(count):
-            row = _ENTRY(data, at)
-            rest = at + 46 + row[6]
-            raws.append(data[at + 46 : rest])
-            rows.append(row)
-            at = rest + row[7] + row[8]
-    except struct.error:
+    begin, *parts = data.split(_CENTRAL)
+    heads = b"".join([part[:42] for part in parts])
+    if begin or len(parts) != count or len(heads) != 42 * count:
         return None
-    if at != len(data) or not rows:
+    rows = [*_ROW.iter_unpack(heads)]
+    raws = [part[42:] for part in parts]
+    _, packed, sizes, lengths, begins = zip(*rows, strict=True)
+    if any(heads[place::42].strip(b"\0") for place in _ZERO) or any(flag & 0x41 for flag in {*heads[4::42]}):
         return None
-    marks, flags, methods, _, packed, sizes, lengths, _, _, begins = zip(*rows, strict=True)
-    if set(marks) != {_MARK} or set(methods) != {STORED} or any(flag & 0x41 for flag in set(flags)):
-        return None
-    if packed != sizes or max(sizes) == _WIDE or max(begins) == _WIDE:
+    if packed != sizes or max(sizes) == _WIDE or max(begins) == _WIDE or (*map(len, raws),) != lengths:
         return None
     ends = [begin + 30 + length + size for begin, length, size in zip(begins, lengths, packed, strict=True)]
     if not all(map(le, ends, (*begins[1:], limit))):
@@ -259,8 +266,8 @@ def _plain(data: bytes, count: int, limit: int) -> Mapping[str, Member] | None:
 def _plain_names(raws: Sequence[bytes]) -> Sequence[str]:
     """The names of all members, if all are plain."""
     text = b"\0".join((b"", *raws, b""))
-    special = not text.isascii() or text.count(b"\0") != len(raws) + 1
-    if special or any(part in text for part in (b"\0\0", b"\0/", b"..", b":", b"\\")):
+    special = text.translate(None, _USUAL) or text.count(b"\0") != len(raws) + 1
+    if special or b"\0\0" in text or b"\0/" in text or b".." in text:
         return ()
     return text.decode("ascii").split("\0")[1:-1]
 

@@ -196,7 +196,7 @@ def _array(source: Source, leaf: Leaf, path: str) -> Array:
         storage = Strided(Joined(runs, source.path), shown(path), leaf.dtype, leaf.shape, 0)
         storage.note = f"in {len(runs)} pieces"
     if path != ".".join(leaf.keys):
-        storage.note = "; ".join(filter(None, (f"stored as {shown(stored)}", storage.note)))
+        storage.note = "; ".join(filter(None, (f"named {shown(stored)!r} in the file", storage.note)))
     role = "buffer" if leaf.keys[0] == _STATISTICS else "parameter"
     return Array(path, path, leaf.shape, leaf.dtype, storage, role)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..address import Names
@@ -16,7 +16,7 @@ from ..arrays import Array
 from ..axes import Key
 from ..frozen import replace
 from ..kinds import Kind, find
-from ..model import LayerInfo, Placed, Population, describe
+from ..model import NOT_STATED, LayerInfo, Placed, Population, describe
 from ..views import viewed
 from ._suggest_kernel import suggest
 from .stored import Arrays, Says
@@ -27,7 +27,6 @@ STATED = "patchclamp.layers"
 _RUNNING = "running_mean"
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "moving_mean", "moving_variance", "mean", "var")
 _BEHIND = ".parametrizations."
-_NOT_STATED = "not stated in the file"
 _TEXT = (
     *("padding", "padding_mode", "mode", "nonlinearity"),
     *("data_format", "activation", "recurrent_activation"),
@@ -35,6 +34,8 @@ _TEXT = (
 """The attributes of layers that are words."""
 _TABLES = {"wte", "wpe", "emb", "embed", "embedding", "embeddings"}
 """Words in the names that people give to tables of vectors."""
+_EITHER = {"c_attn", "c_proj", "c_fc", "q_attn"}
+"""Names of GPT-2, whose Conv1D holds inputs first, and of networks after it, whose Linear holds them last."""
 
 
 def layers_of(
@@ -48,12 +49,21 @@ def layers_of(
     """
     stated: Says = {**(says or {}), **_stated(metadata)}
     groups = _Searched(arrays) if isinstance(arrays, Arrays) and not stated else _Grouped(arrays, stated)
-    plain = _Lazy(groups, lambda name: _layer(name, groups.of(name), stated.get(name), groups.finder(name)))
+    plain = _Lazy(groups, partial(_plain, groups, stated))
+    return _Lazy(groups, partial(_with_views, plain, partial(_attribute, plain, stated)))
 
-    def attribute(name: str, path: str) -> Any:
-        return _reader(_kind(plain[name]), stated.get(name, {}))(path)
 
-    return _Lazy(groups, lambda name: viewed(plain[name], plain, attribute))
+def _plain(groups: _Grouped | _Searched, stated: Says, name: str) -> LayerInfo:
+    """One layer by its own arrays."""
+    return _layer(name, groups.of(name), stated.get(name), groups.finder(name))
+
+
+def _with_views(plain: Mapping[str, LayerInfo], attribute: Callable[[str, str], Any], name: str) -> LayerInfo:
+    return viewed(plain[name], plain, attribute)
+
+
+def _attribute(plain: Mapping[str, LayerInfo], stated: Says, name: str, path: str) -> Any:
+    return _reader(_kind(plain[name]), stated.get(name, {}))(path)
 
 
 class _Grouped(Names):
@@ -225,7 +235,7 @@ def _layer(
     suggested = said["kind"] if said is not None and guessed else _suggest(name, shapes)
     kind = find([suggested]) if suggested else None
     if kind is None:
-        return LayerInfo(name, _NOT_STATED, None, "unknown", arrays)
+        return LayerInfo(name, NOT_STATED, None, "unknown", arrays)
     arrays = _roles(kind, arrays)
     alike = "" if guessed else (suggested, *shapes.items())
     if (known := _ALIKE.get(alike)) is not None and known.kind is kind:
@@ -235,7 +245,7 @@ def _layer(
     usual |= {f"{word}.shape": list(shape) for word, shape in shapes.items()}
     layer = describe(layer, _reader(kind, {**usual, **(said or {})} if guessed else usual), inside)
     if layer.kind is None:
-        return replace(layer, class_name=_NOT_STATED)
+        return replace(layer, class_name=NOT_STATED)
     if alike and len(_ALIKE) < _REMEMBERED and not any("." in array.name for array in arrays):
         _ALIKE[alike] = _placed(layer, "", tuple(replace(array, storage=_NOWHERE) for array in arrays))
     return layer
@@ -310,11 +320,20 @@ def _suggest(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
         return "torch.nn.BatchNorm2d"
     if len(weight) == 1:
         return "torch.nn.LayerNorm" if "bias" in shapes else "torch.nn.RMSNorm"
+    if len(weight) == 2 and name.rpartition(".")[2] in _EITHER:
+        return _either(weight, shapes.get("bias"))
     if len(weight) == 2:
         words = {word.rstrip("0123456789") for word in name.rpartition(".")[2].lower().split("_")}
         table = "bias" not in shapes and not words.isdisjoint(_TABLES)
         return "torch.nn.Embedding" if table else "torch.nn.Linear"
     return _conv(weight, shapes.get("bias"))
+
+
+def _either(weight: tuple[int, ...], bias: tuple[int, ...] | None) -> str:
+    """The bias tells inputs first from inputs last; of a square matrix nothing does."""
+    if bias is None or weight[0] == weight[1]:
+        return ""
+    return "transformers.pytorch_utils.Conv1D" if bias == weight[1:] else "torch.nn.Linear"
 
 
 def _conv(weight: tuple[int, ...], bias: tuple[int, ...] | None) -> str:

@@ -76,7 +76,7 @@ def open_archive(archive: Archive) -> Stored:
     for member, (source, header) in headers.items():
         path = paths[names[member]]
         storage = _storage(source, path, header)
-        stored = "" if path == names[member] else f"stored as {shown(names[member])!r}"
+        stored = "" if path == names[member] else f"named {shown(names[member])!r} in the file"
         storage.note = "; ".join(filter(None, (stored, *_packing(archive, member), storage.note)))
         arrays.append(Array(path, path, header.shape, storage.dtype, storage))
     others = [name for name in archive.members if name not in names and not name.endswith("/")]

@@ -141,7 +141,10 @@ class _Shard:
     """One of the files that an index names."""
 
     def __init__(self, index: Source, file: str) -> None:
-        source = index.sibling(file)
+        try:
+            source = index.sibling(file)
+        except FileError as error:
+            raise FileError(index.path, f"it names {shown(file)!r}: {error.reason}", hint=_LATER) from error
         head = source.read(0, min(source.size, HEAD))
         if head[:1] == b"{":
             source.close()

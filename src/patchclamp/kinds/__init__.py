@@ -29,8 +29,8 @@ _LATER = {
     "flax.": "flax",
     "onnx.": "onnx",
 }
-"""What the names of other classes begin with -> the module of this folder whose `row(name)` has them, imported when such
-a class is first looked for."""
+"""What the names of other classes begin with -> the module of this folder whose `row(name)` has them; it is imported
+when such a class is first looked for."""
 _registered: dict[str, Kind] = {}
 
 

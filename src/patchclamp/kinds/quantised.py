@@ -127,8 +127,6 @@ def _packages() -> Iterator[Kind]:
     yield replace(_LINEAR, name=f"{_HUB}.gemma_quant.QuantizedLinear", apart=steps, op="")
 
 
-
-
 def rows() -> dict[str, Kind]:
     """Every row by its name."""
     found = (*_weighing(), *_recurrent(), *_tables(), *_norms(), *_before(), *_packages())

@@ -118,5 +118,5 @@ class Kind:
 
     @property
     def title(self) -> str:
-        """The last part of the name: `Linear`."""
-        return self.name.rpartition(".")[2]
+        """The last part of the name, without how its arrays lie: `Linear`, and `Gemm` of `onnx.Gemm(turned)`."""
+        return self.name.partition("(")[0].rpartition(".")[2]

@@ -7,6 +7,7 @@ most of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ...errors import FileError
 from .undone import Computed, Joined, Laid, Reordered, Turned, Widened, log_negated, minus_one
@@ -76,13 +77,33 @@ def joined(change: str, halves: tuple[Laid, Laid]) -> Laid:
 
 def _exchanged(outer: int, inner: int, run: int) -> Callable[[int], int]:
     """Coordinates (outer, inner, run), which are stored as (inner, outer, run)."""
+    return partial(_place_exchanged, outer, inner, run)
 
-    def place(index: int) -> int:
-        first, rest = divmod(index, inner * run)
-        second, last = divmod(rest, run)
-        return (second * outer + first) * run + last
 
-    return place
+def _place_exchanged(outer: int, inner: int, run: int, index: int) -> int:
+    first, rest = divmod(index, inner * run)
+    second, last = divmod(rest, run)
+    return (second * outer + first) * run + last
+
+
+def _place_repeated(size: int, inside: Callable[[int], int], index: int) -> int:
+    """The same order within each `size` coordinates."""
+    return index - index % size + inside(index % size)
+
+
+def _place_after(before: int, inside: Callable[[int], int], index: int) -> int:
+    """An order of what stands behind the first coordinates, which stay."""
+    return index if index < before else before + inside(index - before)
+
+
+def _place_grouped(heads: int, kv: int, width: int, index: int) -> int:
+    """Queries, key and value of each head of keys, out of all queries, all keys, all values."""
+    queries = heads // kv * width
+    group, rest = divmod(index, queries + 2 * width)
+    if rest < queries:
+        return group * queries + rest
+    part, inside = divmod(rest - queries, width)
+    return (heads + part * kv + group) * width + inside
 
 
 def _divided(storage: Laid, parts: int, facts: Facts, name: str, axis: int = 0) -> int:
@@ -98,7 +119,7 @@ def _rotary(storage: Laid, heads: int, facts: Facts, name: str) -> Laid:
         return Reordered(storage, _same, UNKNOWN)
     half = _divided(storage, 2 * heads, facts, name)
     inside = _exchanged(2, half, 1)
-    return Reordered(storage, lambda i: i - i % (2 * half) + inside(i % (2 * half)), ROTARY)
+    return Reordered(storage, partial(_place_repeated, 2 * half, inside), ROTARY)
 
 
 def _same(index: int) -> int:
@@ -127,18 +148,9 @@ def _by_group(storage: Laid, word: str, facts: Facts, name: str) -> Laid:
     if not heads:
         return Reordered(storage, _same, UNKNOWN)
     width = _divided(storage, heads + 2 * kv, facts, name)
-    queries = heads // kv * width
-
-    def place(index: int) -> int:
-        group, rest = divmod(index, queries + 2 * width)
-        if rest < queries:
-            return group * queries + rest
-        part, inside = divmod(rest - queries, width)
-        return (heads + part * kv + group) * width + inside
-
     if heads % kv:
         raise facts.refuse(name, f"the file says {heads} heads and {kv} of keys, which do not divide them")
-    return Reordered(storage, place, BY_HEAD) if kv > 1 else storage
+    return Reordered(storage, partial(_place_grouped, heads, kv, width), BY_HEAD) if kv > 1 else storage
 
 
 def _tiled(storage: Laid, facts: Facts, name: str, wide: bool = True, rest: bool = False, axis: int = 0) -> Laid:
@@ -152,7 +164,7 @@ def _tiled(storage: Laid, facts: Facts, name: str, wide: bool = True, rest: bool
         reason = f"its shape is {list(storage.shape)}; {before + values * width} were expected on axis {axis}"
         raise facts.refuse(name, reason)
     inside = _exchanged(keys, values // keys, width)
-    return Reordered(storage, lambda i: i if i < before else before + inside(i - before), TILED, axis)
+    return Reordered(storage, partial(_place_after, before, inside), TILED, axis)
 
 
 def _turned(storage: Laid, word: str, facts: Facts, name: str) -> Laid:

@@ -91,7 +91,8 @@ def _ordered(group: Group) -> Iterator[tuple[tuple[str, ...], Dataset]]:
 
 def _placed(path: tuple[str, ...], name: str, node: Node | None, start: str, last: str) -> tuple[str, Node | None]:
     """The address of the layer that a variable belongs to, by the scopes of its path."""
-    scopes = list(path[1:] if path[:1] == (name,) else path)
+    own = path.index(name) + 1 if name in path[:2] else 0  # a Sequential of Keras 3 puts its own name before
+    scopes = list(path[own:])
     address = start
     while scopes and node is not None:
         inner = node.scopes.get(scopes[0])

@@ -27,7 +27,7 @@ class Value:
     turned    its two axes are swapped
     reshaped  its shape is another: of a vector that is nothing, of anything else it is no longer known
     name      what the file calls it here
-    cast      whether the graph rounds or casts it on the way
+    cast      whether the graph rounds, casts or decodes it on the way
     """
 
     pieces: tuple[Piece, ...]
@@ -110,10 +110,15 @@ def _decoded(node: Node, inputs: list[Value | None]) -> Value | None:
     tensors = [value.whole if value is not None else None for value in (*inputs, None, None)][:3]
     codes, scale, zero = tensors
     value = inputs[0]
-    if value is None or codes is None or scale is None or node.number("block_size", 0) or value.reshaped:
-        return value
-    made = codes.decoded(scale, zero, node.number("axis", 1))
-    return replace(value, pieces=(Piece(made, 0, rows(made)),)) if made is not None else value
+    if value is None:
+        return None
+    if codes is None or scale is None or node.number("block_size", 0) or value.reshaped:
+        return replace(value, cast=True)
+    axis = node.number("axis", 1)
+    if value.turned:  # the node's axis is one of the codes as they are turned
+        axis = 1 - axis % 2
+    made = codes.decoded(scale, zero, axis)
+    return replace(value, pieces=(Piece(made, 0, rows(made)),)) if made is not None else replace(value, cast=True)
 
 
 FOLLOWED: dict[str, Callable[[Node, list[Value | None]], Value | None]] = {

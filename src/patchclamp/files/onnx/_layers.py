@@ -12,7 +12,7 @@ from ._beside import Folder
 from ._graph import Graph
 from ._names import anonymous, prefix, scope
 from ._nodes import Node
-from ._roles import BIASES, ROLES, Claim, Part, held
+from ._roles import BIASES, ROLES, Claim, Part, addend, held
 from ._tensors import Tensor
 
 __all__ = ["Layers"]
@@ -26,8 +26,12 @@ _WITH_OUTPUT = {
     "onnx.InProjection(turned)": "onnx.MultiheadAttention(turned)",
 }
 """What a packed projection is where `out_proj` is beside it."""
-_THEN_BIAS = ("onnx.MatMul", "onnx.Gemm", "onnx.GroupNormalization")
+_PRODUCTS = ("onnx.MatMul", "onnx.Gemm")
+_THEN_BIAS = (*_PRODUCTS, "onnx.GroupNormalization")
 """Kinds whose nodes may have no bias of their own, but a node that adds one after them."""
+
+_COUNTS = ("int64", "int32", "bool")
+"""What shapes, axes and masks are stored as; no weights are."""
 
 
 class _Use:
@@ -125,8 +129,11 @@ class Layers:
         """Whether the node adds a vector to what a product gave: the vector is then the bias of that layer."""
         for place, name in enumerate(node.inputs[:2]):
             use = self._waiting.get(name)
-            part = held(inputs, 1 - place, vector=True)
-            if use is None or part is None:
+            if use is None:
+                continue
+            product = use.claim.kind.startswith(_PRODUCTS)
+            part = addend(inputs, 1 - place) if product else held(inputs, 1 - place, vector=True)
+            if part is None:
                 continue
             words = use.claim.words
             if "bias" in words:
@@ -221,7 +228,8 @@ class Layers:
                 storage.note = _and(name, tensor.note, part.note)
             owners = self._owned.get(tensor.origin or tensor, [])
             tied = tuple(other for other in owners if other != path) if path in owners[:1000] else ()
-            yield Array(path, path, part.shape, tensor.dtype, storage, tied=tied[:1000])
+            role = "buffer" if tensor.dtype in _COUNTS else "parameter"
+            yield Array(path, path, part.shape, tensor.dtype, storage, role, tied=tied[:1000])
 
 
 def _and(*notes: str) -> str:

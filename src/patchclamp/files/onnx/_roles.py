@@ -11,10 +11,10 @@ from ._follow import Value
 from ._nodes import Node
 from ._tensors import Tensor
 
-__all__ = ["BIASES", "ROLES", "Claim", "Part", "held"]
+__all__ = ["BIASES", "ROLES", "Claim", "Part", "addend", "held"]
 
 Inputs = list[Value | None]
-_CAST = "the graph rounds or casts it before it is used"
+_CAST = "the graph rounds, casts or decodes it before it is used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,13 @@ class Claim:
     said: dict[str, Any] = field(default_factory=dict)
     stack: tuple[int, int, int] | None = None
     stated: dict[str, str] = field(default_factory=dict)
+
+
+def addend(inputs: Inputs, place: int) -> Part | None:
+    """A vector along the last axis of what it is added to; one along another is no bias of neurons."""
+    part = held(inputs, place, vector=True)
+    shape = part.tensor.shape if part is not None else ()
+    return part if part is None or not shape or shape[-1] == part.tensor.count else None
 
 
 def held(inputs: Inputs, place: int, *, vector: bool = False) -> Part | None:
@@ -103,9 +110,10 @@ def _gemm(node: Node, inputs: Inputs) -> Claim | None:
         return None
     alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
     weight = claim.words["weight"]
-    note = f"the node multiplies its sum by {alpha:g}" if alpha != 1 else weight.note
+    scaled = f"the node multiplies its sum by {alpha:g}" if alpha != 1 else ""
+    note = "; ".join(filter(None, (weight.note, scaled)))
     words = {"weight": Part(weight.tensor, weight.name, weight.shape, note=note)}
-    bias = held(inputs, 2, vector=True)
+    bias = addend(inputs, 2)
     if bias is not None and bias.tensor.count > 1 - (claim.kind == ""):
         words["bias"] = Part(
             bias.tensor, bias.name, bias.shape, note=f"times {beta:g} in the node" if beta != 1 else ""

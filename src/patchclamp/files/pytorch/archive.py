@@ -8,6 +8,7 @@ code beside them, which is text here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from operator import le
 from typing import Any
 
@@ -20,7 +21,7 @@ from .rebuild import item_size
 from .script import said_in_code
 from .symbols import Like, Refusal, Region, Tensor, later
 
-__all__ = ["open_archive"]
+__all__ = ["Storages", "open_archive"]
 
 _PICKLE_MOST = 128 << 20
 """Longest pickle that is read, in bytes."""
@@ -64,9 +65,9 @@ def _load(archive: Archive, folder: str, which: str, big: bool) -> tuple[Machine
     source = archive.source
     name = f"{folder}{which}.pkl"
     data = archive.read(name, _PICKLE_MOST)
-    storages = _Storages(archive, f"{folder}{which}/", big)
+    storages = Storages(archive, f"{folder}{which}/", big)
     machine = Machine(data, source.path, storages.find, name, source.size)
-    machine.many, machine.find = storages.many, storages.region
+    machine.many = storages.many
     top = machine.load()
     if machine.at != len(data):
         left = len(data) - machine.at
@@ -81,7 +82,7 @@ def _constants(archive: Archive, folder: str, big: bool) -> Any:
     return [*top] if type(top) is tuple else top
 
 
-class _Storages:
+class Storages:
     """The storages of an archive, by their persistent ids. Those of `many` are made when their tensor is asked for."""
 
     def __init__(self, archive: Archive, folder: str, big: bool) -> None:
@@ -127,7 +128,7 @@ class _Storages:
         if not all(map(le, [like.nbytes for like in likes], sizes)):
             return None
         self.later |= new
-        return [*map(later, names, likes)]
+        return [*map(later, names, likes, repeat(self.region))]
 
     def region(self, key: str, like: Like) -> Region:
         """A storage of `many`."""

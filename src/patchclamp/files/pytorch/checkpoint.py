@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import FileError
@@ -10,11 +10,11 @@ from .._safetensors_header import shown
 from ..source import Source
 from ..stored import Stored
 from .machine import Machine
-from .names import name_all
+from .names import WRAPPERS, name_all
 from .script import Code
 from .storing import arrays_of
 from .symbols import STORAGES, Name, Refusal, Region, Table, Tensor
-from .tree import Found, walk
+from .tree import only_tensors, walk
 
 __all__ = ["described", "meet", "region_id"]
 
@@ -39,6 +39,9 @@ def described(
     source: Source, machine: Machine, tops: Sequence[tuple[str, Any]], words: str, code: Code | None = None
 ) -> Stored:
     """The network in the objects of a file. `tops` are (prefix of its names, object); the first holds the network."""
+    held = only_tensors(tops[0][1]) if len(tops) == 1 and not code else {}
+    if held and not next(iter(held)).startswith(WRAPPERS):
+        return _plain(source, machine, held, words)
     try:
         visits, names = 2 * len(machine.data) + 10_000, 4 * len(machine.data) + _NAMES
         found = walk(tops[0][1], visits, names)
@@ -56,12 +59,25 @@ def described(
         hint = "give the file that holds the weights"
         raise FileError(source.path, f"there is no tensor in it: it holds {_what(tops[0][1])}", hint=hint)
     says = {name: {**had, **(code.constants.get(name, {}) if code else {})} for name, had in named.says.items()}
-    found_notes = (*named.notes, *notes, *_unread(named.leaves), *_held(machine, found))
+    found_notes = (
+        *named.notes,
+        *notes,
+        *_unread(named.leaves),
+        *_held(machine, {made.of.path for made in found.modules.values()}),
+    )
     return Stored(source.path, words, arrays, says, named.aliases, _scalars(tops[0][1]), found_notes, (source,))
 
 
-def _keys(top: Any) -> Sequence[str]:
-    return [shown(str(key), 40) for key, _ in top[:64] if type(key) in (str, int)] if type(top) is Table else []
+def _plain(source: Source, machine: Machine, held: Mapping[str, Tensor], words: str) -> Stored:
+    """The same for a dict of tensors alone, whose names are right as they are."""
+    leaves = [(name, tensor, "parameter") for name, tensor in held.items()]
+    arrays, _ = arrays_of(leaves, source)
+    return Stored(source.path, words, arrays, notes=(*_unread(leaves), *_held(machine, ())), sources=(source,))
+
+
+def _keys(top: Any) -> Iterator[str]:
+    if type(top) is Table:
+        yield from (shown(str(key), 40) for key, _ in top[:64] if type(key) in (str, int))
 
 
 def _scalars(top: Any) -> Mapping[str, str]:
@@ -74,13 +90,14 @@ def _scalars(top: Any) -> Mapping[str, str]:
 
 def _what(top: Any) -> str:
     if type(top) is Table:
-        return f"a dict of {len(top)}" + (f": {', '.join(_keys(top)[:6])}" if top else "")
+        return f"a dict of {len(top)}" + (f": {', '.join(list(_keys(top))[:6])}" if top else "")
     return f"a {type(top).__name__.lower()}"
 
 
 def _unread(leaves: Sequence[tuple[str, Any, str]]) -> Sequence[str]:
     """One line for the tensors that cannot be read."""
-    without = [(name, leaf.why) for name, leaf, _ in leaves if type(leaf) is Tensor and leaf.why]
+    made = [(name, leaf) for name, leaf, _ in leaves if type(leaf) is Tensor and leaf.later is None]
+    without = [(name, leaf.why) for name, leaf in made if leaf.why]
     if not without:
         return ()
     name, why = without[0]
@@ -88,9 +105,8 @@ def _unread(leaves: Sequence[tuple[str, Any, str]]) -> Sequence[str]:
     return (f"{shown(name)}{more} cannot be read: {why}",)
 
 
-def _held(machine: Machine, found: Found) -> Sequence[str]:
+def _held(machine: Machine, modules: Collection[str]) -> Sequence[str]:
     """Which objects the pickle holds that are no modules, and were not built."""
-    modules = {made.of.path for made in found.modules.values()}
     names = [shown(path, 80) for path in machine.made if path not in modules]
     if not names:
         return ()
@@ -99,8 +115,11 @@ def _held(machine: Machine, found: Found) -> Sequence[str]:
 
 
 def meet(held: dict[str, Region], region: Region) -> Region:
-    """The storage of that key, once. Refusal where the file gives it two sizes or types."""
+    """The storage of that key, once, or as numbers of another type. Refusal where the file gives it two sizes."""
     first = held.setdefault(region.key, region)
+    if first.dtype != region.dtype and first.nbytes == region.nbytes and first.source is not None:
+        region.source, region.begin, region.swapped = first.source, first.begin, first.swapped
+        return region
     if first is not region and (first.dtype, first.nbytes) != (region.dtype, region.nbytes):
         raise Refusal(f"the storage {shown(region.key)!r} is given two sizes or element types")
     return first

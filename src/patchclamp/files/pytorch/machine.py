@@ -16,7 +16,7 @@ from ...errors import FileError
 from .allowed import RENAMED, may_call, may_stand
 from .opcodes import OTHERS
 from .rebuild import MAKERS, placed
-from .records import Memo, read_records
+from .records import Known, Memo, read_records
 from .symbols import Like, Made, Name, NumpyArray, NumpyType, Refusal, Sparse, Table, Tensor
 
 __all__ = ["CutShort", "Machine"]
@@ -62,8 +62,8 @@ class Machine:
         self.names: dict[tuple[str, str], Name] = {}
         self.made: dict[str, int] = {}
         self.quick = True
-        self.many: Callable[[Sequence[str], Sequence[Like]], Sequence[Any] | None] = self._each
-        self.find: Callable[[str, Like], Any] = lambda key, like: None
+        self.many: Callable[[Sequence[str], Sequence[Like]], Sequence[Any] | None] | None = None
+        self.known = Known()
         self.tensors = 0
 
     def load(self) -> Any:
@@ -92,12 +92,12 @@ class Machine:
             raise self._error(f"the pickle that begins at byte {start} leaves objects on its stack", _HINT)
         return found
 
-    def _each(self, keys: Sequence[str], likes: Sequence[Like]) -> Sequence[Any] | None:
+    def each(self, keys: Sequence[str], likes: Sequence[Like]) -> Sequence[Any] | None:
         """A tensor for each storage of these keys; None where one is refused, which its opcodes will say."""
         made = []
         try:
             for key, like in zip(keys, likes, strict=True):
-                region = self.persistent(("storage", like.of, key, like.place, like.count))
+                region = self.persistent(("storage", like.of, key, like.place, like.numbers))
                 made.append(placed(region, like.offset, like.shape, like.strides, like.reach))
         except Refusal:
             return None

@@ -17,9 +17,10 @@ from typing import Any
 
 from .tree import Found, class_of, stated
 
-__all__ = ["Named", "name_all"]
+__all__ = ["WRAPPERS", "Named", "name_all"]
 
-_WRAPPERS = ("module.", "_orig_mod.")
+WRAPPERS = ("module.", "_orig_mod.")
+"""What wrappers put before every name of a network."""
 Leaf = tuple[str, Any, str]
 
 
@@ -65,9 +66,12 @@ def name_all(found: Found, top: Iterable[str] = ()) -> Named:
 def _cut(found: Found, number: int) -> str:
     """What wrappers put before every name of a network."""
     prefix = f"{found.roots[number]}." if found.roots[number] else ""
+    first = next((path[len(prefix) :] for path, _, _, root in found.leaves if root == number), "")
+    if not first.startswith(WRAPPERS):
+        return ""
     names = [path[len(prefix) :] for path, _, _, root in found.leaves if root == number]
     cut = ""
-    while names and (more := next((w for w in _WRAPPERS if names[0].startswith(cut + w)), "")):
+    while names and (more := next((w for w in WRAPPERS if names[0].startswith(cut + w)), "")):
         if not all(name.startswith(cut + more) for name in names):
             break
         cut += more

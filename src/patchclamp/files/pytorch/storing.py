@@ -22,6 +22,8 @@ from .symbols import NumpyArray, Refusal, Sparse, Tensor
 
 __all__ = ["Bytes", "arrays_of"]
 
+_FEW = 4
+"""For so many layers the names are gone through; for more they are sorted."""
 _NUMPY = {
     "b1": "bool",
     **{f"{sign}{size}": f"{'u' * (sign == 'u')}int{8 * size}" for sign in "iu" for size in (1, 2, 4, 8)},
@@ -67,8 +69,7 @@ def arrays_of(leaves: Sequence[Leaf], source: Source) -> tuple[Sequence[Array], 
     """
     notes: list[str] = []
     leaves = _spread(leaves, notes)
-    regions = {leaf.region.key for _, leaf, _ in leaves if type(leaf) is Tensor and leaf.region is not None}
-    if len(regions) == len(leaves):
+    if len({leaf.key for _, leaf, _ in leaves if type(leaf) is Tensor and leaf.key}) == len(leaves):
         return _Made(leaves, source), notes
     arrays = [_array(leaf, source) for leaf in leaves]
     spots: dict[Any, list[Spot]] = {}
@@ -88,6 +89,7 @@ class _Made(Arrays):
         self._leaves = leaves
         self._source = source
         self._made: dict[int, Array] = {}
+        self._asked = 0
 
     @cached_property
     def _layers(self) -> Mapping[str, Sequence[int]]:
@@ -98,7 +100,12 @@ class _Made(Arrays):
         return found
 
     def of(self, layer: str) -> Sequence[Array]:
-        return [self[number] for number in self._layers.get(layer, ())]
+        self._asked += 1
+        if self._asked > _FEW:
+            return [self[number] for number in self._layers.get(layer, ())]
+        start = f"{layer}." if layer else ""
+        found = [number for number, (name, _, _) in enumerate(self._leaves) if name.startswith(start)]
+        return [self[number] for number in found if self._leaves[number][0].rpartition(".")[0] == layer]
 
     def beginning(self, text: str) -> int:
         return sum(name.startswith(text) for name, _, _ in self._leaves)
@@ -128,7 +135,7 @@ def _array(leaf: Leaf, source: Source) -> Array:
 
 def _spread(leaves: Sequence[Leaf], notes: list[str]) -> Sequence[Leaf]:
     """The leaves with the parts of sparse tensors in their place."""
-    if not any(type(leaf) is Sparse for _, leaf, _ in leaves):
+    if Sparse not in {type(leaf) for _, leaf, _ in leaves}:
         return leaves
     found: list[Leaf] = []
     for name, leaf, role in leaves:
@@ -151,9 +158,8 @@ def _storage(name: str, leaf: Tensor, source: Source) -> Storage:
         return _quantised(short, leaf, source)
     if leaf.dtype not in DTYPES or not size:
         return _unread(source, short, leaf, f"element type {shown(leaf.dtype)} is not one that is known")
-    found = Strided(
-        region.source, short, leaf.dtype, leaf.shape, region.begin + leaf.offset * size, _strides(leaf, size)
-    )
+    begin = region.begin + (0 if 0 in leaf.shape else leaf.offset * size)  # an empty view may begin behind the end
+    found = Strided(region.source, short, leaf.dtype, leaf.shape, begin, _strides(leaf, size))
     found.swapped = region.swapped and size > 1
     found.note = leaf.note
     return found

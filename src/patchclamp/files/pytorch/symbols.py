@@ -68,18 +68,20 @@ class Tensor:
     """A tensor: which storage it looks at, from where, with which strides (in elements), as which element type.
 
     `why` says why its numbers cannot be read; `steps` are those of a quantised tensor; `note` is what to know of it.
-    `key` is that of its storage. Of one that is yet to be made, `later` makes it, when more than that is asked.
+    `key` is that of its storage. One with `later` is yet to be made: when more is asked, `find(key, later)` gives its
+    storage.
     """
 
-    __slots__ = ("dtype", "key", "later", "note", "offset", "region", "shape", "steps", "strides", "why")
+    __slots__ = ("dtype", "find", "key", "later", "note", "offset", "region", "shape", "steps", "strides", "why")
+    find: Callable[[str, Like], Region]
     later: Like | None
 
     def __init__(
         self, region: Region | None, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str
     ) -> None:
+        self.later = None
         self.region = region
         self.key = region.key if region is not None else ""
-        self.later = None
         self.offset = offset
         self.shape = shape
         self.strides = strides
@@ -92,28 +94,25 @@ class Tensor:
         like = object.__getattribute__(self, "later")
         if like is None:
             raise AttributeError(word)
-        Tensor.__init__(self, like.find(self.key, like), like.offset, like.shape, like.strides, like.dtype)
+        Tensor.__init__(self, self.find(self.key, like), like.offset, like.shape, like.strides, like.dtype)
         return getattr(self, word)
 
 
-def later(key: str, like: Like) -> Tensor:
+def later(key: str, like: Like, find: Callable[[str, Like], Region]) -> Tensor:
     """A tensor that is made when more than its key is asked for."""
     made = Tensor.__new__(Tensor)
     made.key = key
     made.later = like
+    made.find = find
     return made
 
 
 class Like(NamedTuple):
-    """What many tensors have in common: class, place and count of their storages, and how they look at those.
+    """What many tensors have in common: class, place and count of their storages, and how they look at those."""
 
-    Where each has a storage of its own, `find(key, like)` gives that.
-    """
-
-    find: Callable[[str, Like], Region]
     of: Name
     place: str
-    count: int
+    numbers: int
     dtype: str
     nbytes: int
     offset: int

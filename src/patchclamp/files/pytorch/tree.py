@@ -11,7 +11,7 @@ from typing import Any
 
 from .symbols import Made, Name, NumpyArray, Refusal, Sparse, Table, Tensor
 
-__all__ = ["Found", "attributes", "class_of", "stated", "walk"]
+__all__ = ["Found", "attributes", "class_of", "only_tensors", "stated", "walk"]
 
 _LEAVES = (Tensor, Sparse, NumpyArray)
 _PLAIN = (str, int, float, bool, type(None))
@@ -131,6 +131,15 @@ def walk(top: Any, visits: int, names: int) -> Found:
     return work.found
 
 
+def only_tensors(top: Any) -> Mapping[str, Tensor]:
+    """A dict of text to tensors and nothing else, as most checkpoints are; else nothing."""
+    if type(top) is not Table or not top:
+        return {}
+    keys, values = zip(*top, strict=True)
+    plain = {*map(type, keys)} == {str} and {*map(type, values)} == {Tensor}
+    return dict(zip(keys, values, strict=True)) if plain else {}
+
+
 def _children(thing: Any) -> Iterable[tuple[str, Any, str]] | None:
     kind = type(thing)
     if kind is Table:
@@ -146,6 +155,10 @@ def _entries(table: Table) -> Iterator[tuple[str, Any, str]]:
     """The entries of a dict; of two with one key, the last, as a dict would have it."""
     whole = all(type(key) is str for key, _ in table)
     texts = [key if type(key) is str else _key(key, number) for number, (key, _) in enumerate(table)]
+    if not whole:  # 1 and "1" are two keys
+        taken = {key for key, _ in table if type(key) is str}
+        odd = (type(key) is not str and text in taken for text, (key, _) in zip(texts, table, strict=True))
+        texts = [f"item{number}" if twice else texts[number] for number, twice in enumerate(odd)]
     role = "parameter" if whole else "item"
     for key, value in dict(zip(texts, (value for _, value in table), strict=True)).items():
         if key.endswith(_PACKED) and type(value) is tuple and len(value) == 2:

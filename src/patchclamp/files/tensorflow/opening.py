@@ -153,7 +153,7 @@ def _array(bundle: Bundle, entry: Entry, path: str) -> Array:
     storage = _parted(bundle, entry, path) if entry.slices else _plain(bundle, entry, path)
     if isinstance(storage, Strided):
         storage.swapped = bundle.swapped
-        stored = "" if entry.key.replace("/", ".") == path else f"stored as {entry.key[:200]!r}"
+        stored = "" if entry.key.replace("/", ".") == path else f"named {entry.key[:200]!r} in the file"
         storage.note = "; ".join(filter(None, (stored, storage.note)))
     return Array(path, path, entry.shape, entry.dtype, storage)
 

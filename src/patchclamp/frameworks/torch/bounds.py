@@ -47,11 +47,18 @@ _DROPPED = frozenset(
         "use_pretrained_backbone",
         "backbone",
         "adapter_path",
+        "checkpoint_path",
+        "pretrained",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "cache_dir",
         "name_or_path",
         "transformers_version",
     }
 )
 """Settings that name code, other folders or the network; whatever begins with an underscore goes with them."""
+_ELSEWHERE = "architecture"
+"""The setting in which timm takes a folder or a network of the hub, `local-dir:` or `hf-hub:`."""
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 _FLOAT = "__float__"
 _SPECIAL = ("Infinity", "-Infinity", "NaN")
@@ -97,6 +104,8 @@ class _Limits:
             return [self._value(item, path, depth - 1) for item in value]
         if type(value) is int:
             self._refuse(value, path)
+        if isinstance(value, str) and ":" in value and path.rpartition(".")[2] == _ELSEWHERE:
+            raise NotBuilt(f"config.json gives {path[:80]} {value[:80]!r}, which lies elsewhere")
         return value
 
     def _refuse(self, value: int, path: str) -> None:

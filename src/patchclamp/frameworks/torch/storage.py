@@ -110,6 +110,11 @@ class Slot:
         value: torch.Tensor | None = child(self.module._parameters, self.name)
         return child(self.module._buffers, self.name) if value is None else value
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether it is a buffer that `state_dict` leaves out."""
+        return self.name in getattr(self.module, "_non_persistent_buffers_set", ())
+
     def refusal(self) -> str:
         """Why a write would be lost or wrong, where the numbers are not the tensor's own memory; else empty."""
         return ""
