@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from patchclamp.arrays import DTYPES, Values
+from patchclamp.errors import KindError
 
 CUBE = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 7
 
@@ -71,3 +72,14 @@ def test_bfloat16_goes_to_numpy_as_the_numbers_that_it_is() -> None:
 
 def test_a_type_without_a_name_shows_its_shape() -> None:
     assert repr(Values("float4", (2,), b"x")) == "Values(float4, shape (2,): [])"
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 2), (2, 0, 3), (2, 3, 0), (0,), (3, 2, 2), ()])
+def test_a_list_has_the_shape_of_the_array(shape: tuple[int, ...]) -> None:
+    array = np.arange(np.prod(shape, dtype=int), dtype=np.uint8).reshape(shape)
+    assert values(array).tolist() == array.tolist()
+
+
+def test_rows_without_numbers_are_not_listed_by_the_million() -> None:
+    with pytest.raises(KindError, match="too many empty rows"):
+        Values("uint8", (10**12, 0), b"").tolist()

@@ -164,12 +164,18 @@ class Values:
         return (complex(*pair) for pair in struct.iter_unpack(letter, self.data))
 
     def tolist(self) -> Any:
-        """Nested Python lists in the array's shape (a bare number for shape ())."""
+        """Nested Python lists in the array's shape (a bare number for shape ()).
+
+        KindError for an array without numbers that would be more than a million empty lists.
+        """
         flat = list(self.flat())
         if not self.shape:
             return flat[0]
-        for extent in reversed(self.shape[1:]):
-            flat = [flat[i : i + extent] for i in range(0, len(flat), extent)] if extent else []
+        if not flat and math.prod(self.shape[: self.shape.index(0)]) > 1_000_000:
+            raise KindError(f"an array of shape {self.shape} has no numbers, and too many empty rows to list")
+        for axis in range(len(self.shape) - 1, 0, -1):
+            extent = self.shape[axis]
+            flat = [flat[i * extent : (i + 1) * extent] for i in range(math.prod(self.shape[:axis]))]
         return flat
 
     @property

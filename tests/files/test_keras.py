@@ -17,6 +17,7 @@ import pytest
 import patchclamp as pc
 from patchclamp.errors import FileError
 from patchclamp.files.keras._classes import FOLDED, snake, variables
+from patchclamp.files.opening import open_path
 from patchclamp.kinds import find
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -541,3 +542,12 @@ def test_layers_of_the_layout_of_keras_2_are_stated_however_the_model_is_built(b
     net = pc.open(tmp_path / "m.h5")
     assert [(name, layer.info.known) for name, layer in net.layers.items()] == [("lstm", "stated"), ("x", "stated")]
     assert net["x[1]"].weight.tolist() == np.asarray(layers[1].kernel)[:, 1].tolist()
+
+
+def test_what_lies_beside_the_layers_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        file["layers/dense/vars/0"], file["layers/dense/vars/1"] = np.ones((3, 2)), np.ones(2)
+        file["more"] = file["layers/dense/vars/deep/0"] = np.ones(4)
+    model = open_path(str(tmp_path / "m.weights.h5"))
+    assert list(model.layers) == ["dense"]
+    assert any("2 datasets lie where Keras puts none" in note for note in model.notes)

@@ -721,7 +721,7 @@ def test_an_empty_view_may_begin_behind_the_end_of_its_storage(tmp_path: Path, m
     empty = torch.zeros(3, 0)
     torch.save({"a": empty[1:], "b": torch.ones(2)}, tmp_path / "m.pt", _use_new_zipfile_serialization=modern)
     arrays = open_path(tmp_path / "m.pt").arrays
-    assert arrays["a"].shape == (2, 0) and arrays["a"].read(()).tolist() == [[], []]
+    assert arrays["a"].shape == arrays["a"].read(()).shape == (2, 0)
     assert arrays["b"].read(()).tolist() == [1.0, 1.0]
 
 

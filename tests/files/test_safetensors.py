@@ -466,6 +466,14 @@ def written(path: Path) -> None:
     os.utime(path, ns=(1, 1))
 
 
+def written_and_dated_back(path: Path) -> None:
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def replaced(path: Path) -> None:
     raw = path.read_bytes()
     path.rename(path.with_name("old"))
@@ -477,6 +485,7 @@ def replaced(path: Path) -> None:
     [
         (truncated, "bytes when it was opened and has"),
         (written, "the file was written to since it was opened"),
+        (written_and_dated_back, "the file was written to since it was opened, or its times were set"),
         (replaced, "the file was replaced by another since it was opened"),
         (Path.unlink, "the file was removed since it was opened"),
     ],
@@ -489,6 +498,14 @@ def test_a_file_that_changes_while_open_is_noticed(tmp_path, act, reason):
         for key in [(1,), (slice(None), 2)]:
             with pytest.raises(FileError, match=reason):
                 file.arrays[0].read(key)
+
+
+def test_other_rights_and_names_are_no_change(tmp_path):
+    path = saved(tmp_path, laid_out({"a": row("U8", [2, 3], [0, 6])}, b"abcdef"))
+    with open_file(path) as file:
+        for act in (lambda: path.chmod(0o600), lambda: os.link(path, tmp_path / "b"), (tmp_path / "b").unlink):
+            act()
+            assert file.arrays[0].read((1,)).data == b"def"
 
 
 def test_a_closed_file_is_an_error_and_a_dropped_one_is_closed(tmp_path):

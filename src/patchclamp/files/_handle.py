@@ -249,7 +249,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _around(status: os.stat_result) -> _Identity:
-    """Rights and names. Where the time of change is another and these are not, the bytes may be, and the times set back."""
+    """Rights and names. Where these stay and the time of change does not, bytes were written, or times were set."""
     return status.st_mode, status.st_uid, status.st_gid, status.st_nlink
 
 

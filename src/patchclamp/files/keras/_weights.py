@@ -37,6 +37,13 @@ def read_weights(tree: Group, node: Node | None, found: Found) -> None:
             found.notes.append(f"the state of the {name} is not read")
     _layer(tree, node, "", found)
     found.drop_idle()
+    held = {id(array.storage) for array in found.arrays}
+    left = [shown("/".join(dataset.path)) for dataset in tree.walk() if id(dataset.storage) not in held]
+    if left:
+        more = ", ..." if len(left) > 4 else ""
+        found.notes.append(
+            f"{len(left)} datasets lie where Keras puts none and are not read: {', '.join(left[:4])}{more}"
+        )
 
 
 def _layer(group: Group, node: Node | None, address: str, found: Found) -> None:
