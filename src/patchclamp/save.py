@@ -7,14 +7,14 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
-from typing import Any, cast
+from typing import Any
 
 from .arrays import Array
 from .axes import Key, Line
 from .edit import Edit
 from .errors import EditError, FileError
 from .files._handle import path_text
-from .files.keeper import FileKeeper, FileLedger
+from .files.keeper import FileKeeper
 from .files.keys import spans, within
 from .files.safetensors import SafetensorsFile, Tensor, open_file, write
 from .model import LayerInfo, Model
@@ -114,7 +114,7 @@ def save_undo(edit: Edit, path: str | PathLike[str]) -> None:
         before = keeper.before(array, key)
         tensors.append((f"{number}", array.dtype, before.shape, [before.data]))
         places.append({"array": array.path, "key": [_spell(index) for index in key]})
-    _write_delta(path, tensors, places, keeper.after(cast(FileLedger, edit.ledger)))
+    _write_delta(path, tensors, places, keeper.after(edit.ledger))
 
 
 def _write_delta(path: str, tensors: list[Tensor], places: list[dict[str, Any]], entries: Iterable[Any]) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import prod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
-from ..arrays import Array, Values, dtype
+from ..arrays import Array, Values
 from ..axes import Key
-from ..errors import EditError, KindError
+from ..errors import EditError
 from . import safetensors
 from ._handle import FileHandle, path_text
 from ._strided import Strided
-from .change import NOTHING, changed, flat
-from .keys import lay_over, spans
 from .stored import Stored
 
-__all__ = ["FileKeeper", "FileLedger"]
+__all__ = ["FileKeeper"]
 
-CHUNK = 8 << 20
-"""An array is read whole in pieces of about so many bytes."""
+_LEDGER = "patchclamp.files.ledger"
+"""Imported when there is something to change: opening a file to read it is quicker without."""
 Entry = tuple[str, str, tuple[int, ...], Callable[[], Iterable[bytes]]]
 
 
@@ -34,12 +31,12 @@ class FileKeeper:
         self._arrays = file.arrays
         self._sources = file.sources
 
-    def ledger(self) -> FileLedger:
+    def ledger(self) -> Any:
         if self._format != "safetensors" or len(self._sources) != 1 or not isinstance(self._sources[0], FileHandle):
             what = "one local safetensors file"
             reason = f"{self.path} cannot be edited: only {what} can, and this is {self._format}"
             raise EditError(reason, "load it into its model and edit that, or save it as .safetensors")
-        return FileLedger(self)
+        return import_module(_LEDGER).FileLedger(self.write)
 
     def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Any:
         raise EditError(f"{self.path} is a file: nothing trains it, so nothing can be frozen")
@@ -49,14 +46,15 @@ class FileKeeper:
 
     def state(self, saved: object = ()) -> tuple[Sequence[Entry], Mapping[str, str]]:
         """Every array of the file. What an edit changed is not in it before the edit is kept."""
-        return [(a.name, a.dtype, a.shape, _reader(a)) for a in self._arrays], {}
+        reader = import_module(_LEDGER).reader_of
+        return [(a.name, a.dtype, a.shape, reader(a)) for a in self._arrays], {}
 
     def before(self, array: Array, key: Key) -> Values:
         """What the file holds there: an edit is not in it before it is kept."""
         found: Values = array.read(key)
         return found
 
-    def after(self, ledger: FileLedger) -> Sequence[Entry]:
+    def after(self, ledger: Any) -> Sequence[Entry]:
         """Every array of the file as the changes of a ledger make it."""
         return [(a.name, a.dtype, a.shape, ledger.reader(a)) for a in self._arrays]
 
@@ -78,84 +76,3 @@ class FileKeeper:
             for array in self._arrays:
                 assert isinstance(array.storage, Strided)
                 array.storage.source = source
-
-
-def _reader(array: Array) -> Callable[[], Iterable[bytes]]:
-    return lambda: (array.read(key).data for key in _rows(array))
-
-
-def _rows(array: Array) -> Iterator[Key]:
-    """Keys that take an array in order, a few MiB at a time where it has rows."""
-    if not array.shape:
-        yield ()
-        return
-    row = dtype(array.dtype).size * prod(array.shape[1:])
-    many = max(1, CHUNK // max(row, 1))
-    for first in range(0, array.shape[0], many):
-        yield (slice(first, min(first + many, array.shape[0])),)
-
-
-class FileLedger:
-    """Changes to a file, held in memory until they are kept; then written whole or not at all."""
-
-    def __init__(self, keeper: FileKeeper) -> None:
-        self.keeper = keeper
-        self._pending: list[tuple[Array, Key, bytes]] = []
-        self._saved: list[tuple[Array, Key, Values]] = []
-
-    gathers = False
-
-    def check(self, array: Array, key: Key, verb: str, value: Any, what: str) -> None:
-        """Refuse values of a wrong shape, and those that the array's type cannot hold."""
-        if verb == "freeze":
-            return
-        now = self.now(array, key)
-        shape, numbers = flat(0 if verb == "zero" else value, what, array.path)
-        if verb == "scale" and shape:
-            raise EditError(f"{what}: a factor is one number, not {shape} of them", NOTHING)
-        if shape and shape != now.shape:
-            raise EditError(f"{what}: {array.path} takes values of shape {now.shape} here, not {shape}", NOTHING)
-        try:
-            changed(now, verb, value, numbers)
-        except (KindError, TypeError, struct.error) as error:
-            raise EditError(f"{what}: {array.path} is {array.dtype} and cannot hold that: {error}", NOTHING) from error
-
-    def change(self, array: Array, key: Key, verb: str, value: Any) -> None:
-        before = self.now(array, key)
-        new = changed(before, verb, value, flat(0 if verb == "zero" else value, verb, array.path)[1])
-        self._saved.append((array, key, before))
-        self._pending.append((array, key, new))
-
-    def mark(self) -> int:
-        return len(self._pending)
-
-    def undo(self, mark: int = 0) -> None:
-        del self._pending[mark:]
-        del self._saved[mark:]
-
-    def keep(self, path: str | None) -> None:
-        """Write the file with the changes, to `path` or in its own place; every other byte stays as it is."""
-        changes: dict[str, list[tuple[Key, bytes]]] = {}
-        for array, key, data in self._pending:
-            changes.setdefault(array.path, []).append((key, data))
-        self.keeper.write(changes, path)
-        self.undo()
-
-    def saved(self) -> Sequence[tuple[Array, Key, Values]]:
-        return self._saved
-
-    def reader(self, array: Array) -> Callable[[], Iterable[bytes]]:
-        """What gives an array with the changes so far, chunk by chunk."""
-        changed = next((other for other, _, _ in self._pending if other.storage is array.storage), None)
-        if changed is None:
-            return _reader(array)
-        return lambda: (self.now(changed, key).data for key in _rows(changed))
-
-    def now(self, array: Array, key: Key) -> Values:
-        """What stands at a key with the changes so far laid over it, the last one on top."""
-        values: Values = array.read(key)
-        mine, data = spans(array.shape, key), bytearray(values.data)
-        for other, place, new in self._pending:
-            if other.path == array.path:
-                lay_over(data, mine, spans(array.shape, place), new, dtype(array.dtype).size)
-        return Values(values.dtype, values.shape, bytes(data))
