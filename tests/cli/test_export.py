@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from torch import nn
 
 import patchclamp as pc
 
@@ -20,6 +21,15 @@ def test_a_neuron(run, folder, ending):
     assert (found.returncode, found.stderr) == (0, "")
     assert f"written to out.{ending} as {ending}" in found.stdout and "3[2].weight" in found.stdout
     assert (folder / f"out.{ending}").stat().st_size > 500
+
+
+def test_a_long_list_is_cut_for_people_only(run, folder):
+    pc.open(nn.Sequential(*(nn.Linear(2, 2) for _ in range(12)))).save(folder / "many.safetensors")
+    words = ("export", "many.safetensors", "*[0]", "--to", "all.json")
+    said = run(*words).stdout
+    assert sum("float32" in line for line in said.splitlines()) == 20
+    assert "4 more arrays are not listed" in said
+    assert run(*words, "--format", "csv").stdout.count("float32") == 24
 
 
 def test_an_array_as_npy(run, folder):

@@ -25,6 +25,9 @@ The ending says the format, or --as: csv, tsv, json, npy, c, h. No format rounds
 --array chooses. In C, float16 and bfloat16 are float, which is exact. A file is written whole or not at all.
 """
 
+MOST = 20
+"""How many of the written arrays are named to people."""
+
 
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("address", metavar="ADDRESS", help='a layer, a neuron or several: conv1, "conv1[3]", fc1:3')
@@ -53,8 +56,9 @@ def run(options: Namespace, out: Output) -> int:
     found = export(model, targets, options.to, format_of(options.to, options.kind or ""), options.array)
     for note in found.notes:
         print(note, file=sys.stderr)
-    rows = tuple((name, shape, dtype) for name, shape, dtype in found.arrays)
+    shown = found.arrays[:MOST] if out.human else found.arrays
+    more = f"; {len(found.arrays) - len(shown):,} more arrays are not listed" if len(shown) < len(found.arrays) else ""
     columns = (Column("array"), Column("shape"), Column("type"))
-    table = Table(columns, rows, f"written to {found.path} as {found.format}")
+    table = Table(columns, tuple(shown), f"written to {found.path} as {found.format}{more}")
     out.page(Page((table,)), live=opened.live)
     return Exit.OK

@@ -55,7 +55,7 @@ def slot_options(parser: ArgumentParser) -> None:
 def run(options: Namespace, out: Output) -> int:
     opened = open_model(options.model, options.tree)
     head = head_of(opened.model, _parsed(opened.model, options.address)) if options.slot is None else None
-    targets = _parts(*head) if head else pointed(opened.model, options.address, options.slot, options.axis)
+    targets = pointed(opened.model, options.address, options.slot, options.axis)
     if out.human:
         pages = [head_card(opened.model, *head)] if head else [_page(opened.model, target) for target in targets]
         out.human_page(Page(tuple(part for page in pages for part in page.parts)), live=opened.live)
@@ -74,10 +74,15 @@ def _parts(layer: LayerInfo, number: int) -> list[Target]:
 
 
 def pointed(model: Model, text: str, slot: int | None = None, axis: str = "") -> list[Target]:
-    """What an address points at: layers where nothing follows the layer's name (or slots of them), else neurons."""
+    """What an address points at: layers where nothing follows the layer's name (or slots of them), else neurons.
+
+    A head is the neurons of its parts.
+    """
     address = _parsed(model, text)
     if slot is not None:
         return _slots(model, address, text, slot, axis)
+    if head := head_of(model, address):
+        return _parts(*head)
     if not address.steps and not address.position:
         return [model.layers[name] for name in model.addresses.match(address)]
     return list(find(model, address))

@@ -12,7 +12,6 @@ import numpy as np
 from ..against import against
 from ..arrays import DTYPES
 from ..errors import OpenError
-from ..locate import head_of
 from ..model import Model
 from ..neuron import Selections
 from ..pages import check_page
@@ -80,8 +79,7 @@ def run(options: Namespace, out: Output) -> int:
         same = f"{options.model} holds the same bits as {options.live}{how and f' ({how})'}"
         print(f"{options.address}: {same}", file=sys.stderr)
         opened = live
-    if head_of(opened.model, opened.model.addresses.parse(options.address)) is None:
-        pointed(opened.model, options.address)  # a wrong address is said before an input is asked for
+    pointed(opened.model, options.address)  # a wrong address is said before an input is asked for
     x = _input(opened, options)
     target = opened.network[options.address]
     checks = [one.verify(x) for one in (target if type(target) is Selections else (target,))]
