@@ -107,8 +107,11 @@ class Values:
     >>> Values("float32", (2,), struct.pack("<2f", 1.0, -0.5)).tolist()
     [1.0, -0.5]
     >>> values = Values("float32", (2, 2), struct.pack("<4f", 1.0, -0.5, 2.0, 0.25))
-    >>> values, values[1], values[1][0]
-    (Values(float32, shape (2, 2): [1, -0.5, 2, 0.25]), Values(float32, shape (2,): [2, 0.25]), 2.0)
+    >>> values
+    Values(float32, shape (2, 2): [1, -0.5, 2, 0.25])
+    >>> row = values[1]
+    >>> row, max(row)
+    (Values(float32, shape (2,): [2, 0.25]), 2.0)
     """
 
     dtype: str

@@ -67,8 +67,9 @@ def diff(a: Any, b: Any, atol: float = 0.0, address: str = "") -> Diff:
     >>> _ = tuned.load_state_dict(base.state_dict())
     >>> open(tuned)["0[2]"].bias.add_(1.0).shape
     torch.Size([])
-    >>> [(row.address, row.array) for row in diff(base, tuned).rows]
-    [('0[2]', 'bias')]
+    >>> for row in diff(base, tuned).rows:
+    ...     print(row.address, row.array)
+    0[2] bias
     """
     first, second = (thing if isinstance(thing, Network) else open(thing) for thing in (a, b))
     return compared(first.model, second.model, atol, address)
