@@ -6,7 +6,7 @@ import os
 import struct
 import subprocess
 import sys
-import time
+import tracemalloc
 import tracemalloc
 from contextlib import suppress
 from importlib.metadata import files
@@ -267,20 +267,17 @@ def vocabulary(path, count):
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + body)
 
 
-def test_a_long_vocabulary_is_skipped_far_faster_than_it_is_read(tmp_path):
-    vocabulary(tmp_path / "v.gguf", 3_000)
-    started = time.perf_counter()
-    gguf.GGUFReader(tmp_path / "v.gguf")
-    theirs = time.perf_counter() - started
-    ours = min(timed(tmp_path / "v.gguf") for _ in range(5))
-    assert ours < theirs / 20
-
-
-def timed(path):
-    handle = FileHandle(path)
-    started = time.perf_counter()
-    read_directory(handle)
-    return time.perf_counter() - started
+def test_a_long_vocabulary_is_not_held(tmp_path):
+    """400,000 strings as Python objects would take 20 MB; `benchmarks files` shows what passing over them saves."""
+    vocabulary(tmp_path / "v.gguf", 200_000)
+    handle = FileHandle(tmp_path / "v.gguf")
+    tracemalloc.start()
+    try:
+        read_directory(handle)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 << 20 < handle.size
 
 
 def test_one_neuron_on_a_command_line_imports_no_numpy():
