@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-import tracemalloc
 from contextlib import suppress
 from importlib.metadata import files
 from pathlib import Path

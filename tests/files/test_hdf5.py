@@ -221,7 +221,7 @@ def test_what_is_not_read_is_named_and_the_rest_is_read(name: str, tmp_path: Pat
     assert any(claim in note for note in net.model.notes), net.model.notes
 
 
-def test_100_000_groups_are_refused_in_time(tmp_path: Path) -> None:
+def test_30_000_groups_are_refused_in_time(tmp_path: Path) -> None:
     path = tmp_path / "many.h5"
     with h5py.File(path, "w", libver="latest") as file:
         for number in range(30_000):
