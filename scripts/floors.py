@@ -81,8 +81,10 @@ THIRD_PARTY = {"formulas/": {"numpy"}, "cli/": {"numpy", "rich"}, "parts/rich": 
 # Each framework's import names, at home only in frameworks/<key>.py or frameworks/<key>/.
 FRAMEWORKS = {
     "torch": {"torch", "torchvision"},
-    "keras": {"keras", "tensorflow"},
+    "keras": {"keras"},
+    "tensorflow": {"tensorflow"},
     "jax": {"jax", "jaxlib", "flax", "equinox"},
+    "onnx": {"onnx", "onnxruntime"},
 }
 ADAPTERS = {"frameworks/", "files/"}
 

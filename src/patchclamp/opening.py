@@ -20,8 +20,16 @@ from .model import LayerInfo, Model
 
 __all__ = ["open_any"]
 
-_ADAPTERS = {"torch": "patchclamp.frameworks.torch.opening"}
-"""Framework -> its adapter, which is imported only if the framework is."""
+_ADAPTERS = {
+    "keras": "patchclamp.frameworks.keras.opening",
+    "torch": "patchclamp.frameworks.torch.opening",
+    "tensorflow": "patchclamp.frameworks.tensorflow.opening",
+    "flax": "patchclamp.frameworks.jax.flax",
+    "equinox": "patchclamp.frameworks.jax.equinox",
+    "jax": "patchclamp.frameworks.jax.trees",
+}
+"""Framework -> its adapter, which is imported only if the framework is. With torch beneath it a Keras layer is also a
+torch module, so Keras is asked first."""
 _TREE = "patchclamp.frameworks.torch.tree"
 _COMPOSED = "patchclamp.files.composed"
 _NAMING = "patchclamp.files.naming"

@@ -20,6 +20,10 @@ class Probe(Protocol):
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None: ...
 
+    def before(self, value: Any) -> None:
+        """What the layer has now goes through its own activation next: told between `enter` and `leave`, of layers
+        that hold one."""
+
     def leave(self, output: Any) -> None: ...
 
     def drop(self) -> None:
@@ -67,6 +71,12 @@ class Keeper(Protocol):
     def state(
         self,
     ) -> tuple[Sequence[tuple[str, str, tuple[int, ...], Callable[[], Iterable[Any]]]], Mapping[str, str]]: ...
+
+    def held(self) -> Any:
+        """The network as it is now: what was opened, or the edited copy of what cannot be written."""
+
+    def save_as(self, path: str) -> bool:
+        """Write it in the framework's own format, atomically, if the ending of the path is one of its; say whether."""
 
     def raw(self, value: Any) -> bytes: ...
 

@@ -1,0 +1,1 @@
+"""Opens live tensorflow networks."""
