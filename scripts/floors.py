@@ -44,6 +44,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
         frozenset(
             {
                 "account",
+                "activated",
                 "against",
                 "beside",
                 "capture",
@@ -77,7 +78,11 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"__init__", "__main__", "cli/", "testing/"}),),
 )
 # What a member, or one file of it, may import beside the standard library; unnamed: floors 0 and 1 nothing, else NumPy.
-THIRD_PARTY = {"formulas/": {"numpy"}, "cli/": {"numpy", "rich"}, "parts/rich": {"rich"}}
+THIRD_PARTY = {
+    "formulas/": {"numpy"},
+    # which Keras, JAX and ONNX bring: NumPy types of 16 and 8 bits
+    "frameworks/": {"numpy", "ml_dtypes"},
+    "cli/": {"numpy", "rich"}, "parts/rich": {"rich"}}
 # Each framework's import names, at home only in frameworks/<key>.py or frameworks/<key>/.
 FRAMEWORKS = {
     "torch": {"torch", "torchvision"},

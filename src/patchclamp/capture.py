@@ -11,11 +11,11 @@ from .errors import AddressError, RunError
 from .frames import frame_called, frame_in, frame_out, positions
 from .geometry import Geometry
 from .layout import Layout
-from .model import LayerInfo, Model, Neurons
+from .model import LayerInfo, Model, Neurons, Population
 from .protocols import Probe, Runner
 from .use import Rows, Use, rows
 
-__all__ = ["Capture", "Recording", "Seen", "Taken", "bounded", "place", "run"]
+__all__ = ["Capture", "Recording", "Seen", "Taken", "bounded", "kernel_of", "place", "run"]
 
 BOTH = frozenset({"inputs", "output"})
 
@@ -27,7 +27,8 @@ class Seen:
     `frame` names the axes of the whole output; `stacked` says that the copied output has a neuron axis in front.
     `numbers` are the neurons that the call computes, where those are not all that were asked for. `cut` says that the
     copied input is that of the position that was asked for. `during` are arrays that the layer computes, as they were
-    in this call, where the next call would compute others.
+    in this call, where the next call would compute others. `before` is what these neurons had before the activation
+    that the layer holds, if it does, and `every` that of all its neurons, where a recomputation needs it.
     """
 
     inputs: dict[str, Any]
@@ -39,6 +40,8 @@ class Seen:
     numbers: tuple[int, ...] | None = None
     cut: bool = False
     during: Mapping[str, Any] = field(default_factory=dict)
+    before: Any = None
+    every: Any = None
 
     def of(self, neurons: Neurons) -> Neurons:
         """Those of some neurons that this call computes."""
@@ -104,6 +107,18 @@ class Capture(Taken):
         except BaseException:
             self.drop()
             raise
+
+    def before(self, value: Any) -> None:
+        if not self.running or self.hidden or "output" not in self.keep:
+            return
+        seen = self.running[-1][-1]
+        if self.neurons is None:
+            seen.before = self.runner.copy(value)
+            return
+        frame = frame_out(self.layer, self.neurons.population, tuple(value.shape))
+        seen.before, _, _ = self._given(self.neurons, value, frame)
+        if self.whole_inputs:
+            seen.every = self.runner.copy(value)
 
     def leave(self, output: Any) -> None:
         try:
@@ -172,11 +187,16 @@ class Capture(Taken):
             return
         neurons, whole = self.neurons, _first(output)
         frame = seen.frame = frame_out(self.layer, neurons.population, tuple(getattr(whole, "shape", ())))
-        at = place(self.layer, frame, neurons.position)
+        place(self.layer, frame, neurons.position)
         if "output" in self.keep:
-            own = {axis.name for axis in neurons.population.axes} & set(frame.sizes)
-            seen.stacked = bool(own) and not neurons.single and not neurons.whole
-            seen.output, seen.axes["output"] = self._cut(whole, frame, self._keys(frame, own, at), seen.stacked)
+            seen.output, seen.axes["output"], seen.stacked = self._given(neurons, whole, frame)
+
+    def _given(self, neurons: Neurons, whole: Any, frame: Layout) -> tuple[Any, tuple[str, ...], bool]:
+        """What these neurons have of the layer's whole output, its axes, and whether it is one row a neuron."""
+        at = place(self.layer, frame, neurons.position)
+        own = {axis.name for axis in neurons.population.axes} & set(frame.sizes)
+        stacked = bool(own) and not neurons.single and not neurons.whole
+        return *self._cut(whole, frame, self._keys(frame, own, at), stacked), stacked
 
     def _read(self, neurons: Neurons, inputs: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
         """What these neurons read: the group's channels, their own channel, or at a position the patch."""
@@ -212,24 +232,25 @@ class Capture(Taken):
         """The patch of every group that is read: (batch, in, *k), with a neuron axis in front if groups differ."""
         assert self.neurons is not None
         geometry = self._geometry(config)
-        groups = [self.neurons.population.coords(number)["group"] for number in self.neurons.numbers]
+        groups = [self.neurons.population.coords(number).get("group", 0) for number in self.neurons.numbers]
         patches = {}
+        names: list[str] = []
         for group in dict.fromkeys(groups):
-            patch = main[frame.key({"group": group})]
-            for axis, index in enumerate(at, start=len(main.shape) - len(at)):
-                map_axis = axis - len(main.shape) + len(at)
-                patch = self.runner.take(patch, axis, geometry.taps(map_axis, patch.shape[axis], index))
+            key = frame.key({"group": group} if "group" in frame.names else {})
+            patch, names = main[key], list(_left(frame, key))
+            for number, index in enumerate(at):
+                axis = names.index(f"at{number}")
+                patch = self.runner.take(patch, axis, geometry.taps(number, patch.shape[axis], index))
             patches[group] = patch
-        axes = (*(name for name in frame.sizes if name == "batch"), "in", *(f"k{i}" for i in range(len(at))))
+        spelled = {"(group in)": "in", **{f"at{i}": f"k{i}" for i in range(len(at))}}
+        axes = tuple(spelled.get(name, name) for name in names)
         if len(patches) == 1:
             return patches[groups[0]], axes
         return self.runner.stack([patches[group] for group in groups]), ("neuron", *axes)
 
     def _geometry(self, config: Mapping[str, Any]) -> Geometry:
         assert self.neurons is not None
-        placed = self.neurons.population.find("weight", {})
-        assert placed is not None
-        return Geometry.of(config, [size for name, size in placed.layout.sizes.items() if name.startswith("k")])
+        return Geometry.of(config, kernel_of(self.neurons.population))
 
     def _extents(self, frame: Layout, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, ...]:
         """The output map, before the layer has run: a transposed convolution may be told its size."""
@@ -253,6 +274,12 @@ class Capture(Taken):
         if stacked:
             return self.runner.stack([value[key] for key in keys]), ("neuron", *names)
         return self.runner.copy(value, keys[0]), names
+
+
+def kernel_of(cells: Population) -> tuple[int, ...]:
+    """The size of the kernel of a convolution's filters."""
+    sizes = next((p.layout.sizes for p in cells.placed if any(name.startswith("k") for name in p.layout.sizes)), {})
+    return tuple(size for name, size in sizes.items() if name.startswith("k") and name[1:].isdigit())
 
 
 def _run_of(numbers: Sequence[int]) -> tuple[int, ...]:

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from .axes import Key
+from .axes import Key, Line
 from .capture import Seen, place
 from .errors import KindError
 from .formulas import FORMULAS, QUANTISED, Case, Floats, Formula, Precision
-from .frames import positions
+from .frames import features_first, frame_in, positions
 from .layout import Layout
 from .model import Neurons, Placed, Population
 from .protocols import Runner
 
-__all__ = ["Compared", "arrays_in", "compare", "formula_of", "precision", "typed"]
+__all__ = ["Compared", "arrays_in", "compare", "formula_of", "neurons_first", "precision", "typed"]
 
 
 MOST = 4
@@ -60,7 +60,8 @@ def compare(runner: Runner, neurons: Neurons, seen: Seen) -> Compared:
     """Recompute what these neurons gave. Raises KindError for a kind without a formula."""
     frame, neurons = seen.frame, seen.of(neurons)
     assert frame is not None
-    recorded = _neurons_first(np.asarray(runner.numpy(seen.output)), neurons, frame, seen)
+    left = seen.output if seen.before is None else seen.before
+    recorded = neurons_first(np.asarray(runner.numpy(left)), neurons, frame, seen)
     if np.iscomplexobj(recorded):
         raise KindError(f"{neurons.layer.name!r} gives complex numbers, which are not recomputed")
     case = _case(runner, neurons, seen, frame)
@@ -84,7 +85,7 @@ def _at(values: Floats, full: tuple[int, ...], at: Sequence[int | None], shape: 
     return np.asarray(values, dtype=np.float64).reshape(shape)
 
 
-def _neurons_first(values: Floats, neurons: Neurons, frame: Layout, seen: Seen) -> Floats:
+def neurons_first(values: Floats, neurons: Neurons, frame: Layout, seen: Seen) -> Floats:
     """What was captured, with the neuron axis first: a stack has it, one neuron gains it, a whole layer is cut."""
     if seen.stacked:
         return values
@@ -102,22 +103,25 @@ def _known(frame: Layout, neurons: Neurons, number: int) -> dict[str, int]:
 
 
 def _case(runner: Runner, neurons: Neurons, seen: Seen, frame: Layout) -> Case:
-    cells, tail = neurons.population, neurons.layer.sizes.get("neuron", ())
+    cells, tail, kind = neurons.population, neurons.layer.sizes.get("neuron", ()), neurons.layer.kind
+    assert kind is not None
+
+    turned = _turned(neurons, frame)
 
     def pick(values: Floats) -> Floats:
         if not _known(frame, neurons, neurons.numbers[0]):
             return np.stack([values] * len(neurons.numbers))
-        return np.stack([values[frame.key(_known(frame, neurons, number))] for number in neurons.numbers])
+        return np.stack([values[turned.key(_known(frame, neurons, number))] for number in neurons.numbers])
 
     def whole(word: str) -> Floats:
-        placed = cells.find(word, {})
-        assert placed is not None
+        every = (item for other in (cells, *neurons.layer.populations.values()) for item in other.placed)
+        placed = next(item for item in every if kind.words.get(item.word, item.word) == word)
         return np.asarray(runner.numpy(placed.array.read()), dtype=np.float64)
 
     at = place(neurons.layer, frame, neurons.position)
     return Case(
-        arrays=_words(_arrays(runner, neurons, at, seen.during), seen.config.get("words")),
-        inputs={name: runner.numpy(item) if hasattr(item, "shape") else item for name, item in seen.inputs.items()},
+        arrays=_words(_arrays(runner, neurons, at, seen.during), seen.config.get("words") or _spelled(neurons)),
+        inputs=_inputs(runner, neurons, seen),
         coords=[cells.coords(number) for number in neurons.numbers],
         config={
             **seen.config,
@@ -129,12 +133,55 @@ def _case(runner: Runner, neurons: Neurons, seen: Seen, frame: Layout) -> Case:
         pick=pick,
         whole=whole,
         position=() if seen.cut else tuple(at.values()),
+        shape=turned.shape,
     )
+
+
+def _turned(neurons: Neurons, frame: Layout) -> Layout:
+    """The same frame with its map axes last."""
+    assert neurons.layer.kind is not None
+    order = features_first(neurons.layer.kind, frame)
+    if not order:
+        return frame
+    terms = tuple(frame.terms[axis] for axis in order)
+    return Layout(Line(terms), tuple(frame.shape[axis] for axis in order), terms, frame.sizes)
+
+
+def _inputs(runner: Runner, neurons: Neurons, seen: Seen) -> dict[str, Any]:
+    """What entered, as NumPy arrays; the main input with its map axes last."""
+    found = {name: runner.numpy(item) if hasattr(item, "shape") else item for name, item in seen.inputs.items()}
+    kind = neurons.layer.kind
+    assert kind is not None
+    main = next(iter(found), "")
+    if kind.input.startswith("batch *at ") and hasattr(found.get(main), "shape"):
+        frame = frame_in(neurons.layer, neurons.population, tuple(found[main].shape))
+        if order := features_first(kind, frame):
+            found[main] = np.transpose(found[main], order)
+    return found
+
+
+def _spelled(neurons: Neurons) -> Mapping[str, str] | None:
+    """The formula's words for the arrays of these neurons, where the layer has others: formula's word -> own word."""
+    kind = neurons.layer.kind
+    assert kind is not None
+    if not kind.words:
+        return None
+    return {kind.words.get(word, word): word for word in neurons.population.words}
+
+
+def _canonical(values: Floats, axes: Sequence[str], family: str) -> Floats:
+    """One neuron's part of an array with the axes of its kernel last; a filter of its own channel alone reads one."""
+    apart = [name[:1] == "k" and name[1:].isdigit() for name in axes]
+    if not any(apart):
+        return values
+    values = np.transpose(values, sorted(range(len(apart)), key=lambda axis: (apart[axis], axis)))
+    return values[None] if all(apart) and family == "conv" else values
 
 
 def _arrays(runner: Runner, neurons: Neurons, at: Mapping[str, int], during: Mapping[str, Any]) -> Mapping[str, Floats]:
     """Every array of these neurons, neuron axis first: (neuron, *other axes of the line)."""
     cells, arrays = neurons.population, {}
+    family = neurons.layer.kind.family if neurons.layer.kind is not None else ""
     read = _reader(runner, neurons, during)
     for word in cells.words:
         rows = []
@@ -142,7 +189,8 @@ def _arrays(runner: Runner, neurons: Neurons, at: Mapping[str, int], during: Map
             coords = {**cells.coords(number), **at}
             placed = cells.find(word, coords)
             if placed is not None:
-                rows.append(read(placed, placed.layout.key(coords)))
+                part = read(placed, placed.layout.key(coords))
+                rows.append(_canonical(part, placed.layout.remaining(coords), family) if part.ndim else part)
         if rows:
             arrays[word] = np.stack(rows)
     return arrays
@@ -152,7 +200,7 @@ def _words(arrays: Mapping[str, Floats], words: Mapping[str, str] | None) -> Map
     """The arrays under the words of the formula: those that a functional call used, whatever the layer calls them."""
     if words is None:
         return arrays
-    return {word: arrays[own] for word, own in words.items()}
+    return {word: arrays[own] for word, own in words.items() if own in arrays}
 
 
 def _reader(runner: Runner, neurons: Neurons, during: Mapping[str, Any]) -> Callable[[Placed, Key], Floats]:

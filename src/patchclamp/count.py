@@ -88,7 +88,7 @@ class Count(Shown):
 
 
 def extents(model: Model, layer: LayerInfo, size: Sequence[int]) -> tuple[int, ...]:
-    """The output map of one conv layer for an input of `size` (its map axes, or channels first and then those).
+    """The output map of one conv layer for an input of `size` (its map axes, or with its channels too).
 
     Arithmetic alone, unless the layer's class has a forward of its own, which may pad: that is run on shapes only.
     Raises KindError for a layer that is no convolution, or whose channels or kernel do not fit.
@@ -107,17 +107,20 @@ def extents(model: Model, layer: LayerInfo, size: Sequence[int]) -> tuple[int, .
         )
     if layer.kind is None or layer.kind.family != "conv" or cells is None:
         raise KindError(f"only a conv layer has a map that follows from the input size; {layer.name!r} is not one")
-    placed = cells.find("weight", {})
-    assert placed is not None
-    sizes = placed.layout.sizes
-    kernel = tuple(size for name, size in sizes.items() if name.startswith("k"))
-    channels = sizes["in"] * sizes.get("group", 1)
+    sizes = next(placed.layout.sizes for placed in cells.placed if "k0" in placed.layout.sizes)
+    kernel = tuple(size for name, size in sizes.items() if name.startswith("k") and name[1:].isdigit())
+    channels = sizes.get("in", 1) * sizes.get("group", 1)
+    last = layer.kind.input.startswith("batch *at ") and layer.config.get("format") != "channels_first"
     if len(size) == len(kernel) + 1:
-        if size[0] != channels:
-            raise KindError(f"{layer.name!r} reads {channels} channels, the input {tuple(size)} has {size[0]}")
-        size = size[1:]
-    across = Geometry.of(layer.config, kernel).output(size) if not layer.own_forward else ()
-    return across or model.runner.alone(layer.name, (1, channels, *size))[2:]
+        given = size[-1] if last else size[0]
+        if given != channels:
+            raise KindError(f"{layer.name!r} reads {channels} channels, the input {tuple(size)} has {given}")
+        size = size[:-1] if last else size[1:]
+    if not layer.own_forward:
+        return Geometry.of(layer.config, kernel).output(size)
+    if last:
+        return tuple(model.runner.alone(layer.name, (1, *size, channels))[1:-1])
+    return tuple(model.runner.alone(layer.name, (1, channels, *size))[2:])
 
 
 def count(model: Model, input: Any = None, dtype: str = "") -> Count:

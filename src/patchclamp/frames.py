@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from .axes import Line, Rest, Size, Term
@@ -10,7 +11,7 @@ from .kinds.row import Kind
 from .layout import Layout, fit
 from .model import LayerInfo, Population, plural
 
-__all__ = ["frame_called", "frame_in", "frame_out", "positions"]
+__all__ = ["features_first", "frame_called", "frame_in", "frame_out", "positions"]
 
 
 def frame_out(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> Layout:
@@ -21,7 +22,8 @@ def frame_out(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> La
             f"what {layer.name!r} ({kind.title}) returns is not what its {plural(cells.noun)} give",
             "its arrays can be read and edited; record the layer whole: net[...].record(x)",
         )
-    layout = _frame(kind, _line(kind, layer, cells, kind.output), layer, shape, _sizes(layer, cells))
+    line = _line(kind, layer, cells, kind.output, len(shape))
+    layout = _frame(kind, line, layer, shape, _sizes(layer, cells))
     for axis in cells.axes:
         if layout.sizes.get(axis.name, axis.size) != axis.size:
             has = f"{layout.sizes[axis.name]} on axis {axis.name!r} of {layout.line}"
@@ -32,7 +34,7 @@ def frame_out(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> La
 def frame_in(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> Layout:
     """The layout of a first input of `shape`, with the axis names of the kind's line."""
     kind = _kind(layer)
-    return _frame(kind, _line(kind, layer, cells, kind.input), layer, shape, _sizes(layer, cells))
+    return _frame(kind, _line(kind, layer, cells, kind.input, len(shape)), layer, shape, _sizes(layer, cells))
 
 
 def frame_called(layer: LayerInfo, cells: Population, lead: tuple[int, ...]) -> Layout:
@@ -41,6 +43,18 @@ def frame_called(layer: LayerInfo, cells: Population, lead: tuple[int, ...]) -> 
     sizes: dict[str, Size] = {axis.name: axis.size for axis in cells.axes}
     line = f"*at ({' '.join(names)})" if len(names) > 1 else f"*at {names[0]}"
     return _frame(_kind(layer), line, layer, (*lead, len(cells)), sizes)
+
+
+def features_first(kind: Kind, frame: Layout) -> tuple[int, ...]:
+    """The order of a frame's axes that puts its map axes last, as formulas take them; () where it is so already.
+
+    It turns the frames of kinds whose lines have the map before the features (`batch *at neuron`) alone.
+    """
+    if not _last(kind.output):
+        return ()
+    apart = [_on_map(term) for term in frame.terms]
+    order = sorted(range(len(apart)), key=lambda axis: (apart[axis], axis))
+    return () if order == list(range(len(apart))) else tuple(order)
 
 
 def positions(layout: Layout) -> tuple[int, ...]:
@@ -58,9 +72,40 @@ def _kind(layer: LayerInfo) -> Kind:
 _FIXED = frozenset({"group", "direction", "head"})
 
 
-def _line(kind: Kind, layer: LayerInfo, cells: Population, usual: str) -> str:
+def _line(kind: Kind, layer: LayerInfo, cells: Population, usual: str, rank: int) -> str:
     """The line that holds for this layer: one neuron may serve every channel, and a format may move the channels."""
-    return kind.lone if kind.lone and len(cells) == 1 else kind.formats.get(layer.config.get("format", ""), usual)
+    if kind.lone and len(cells) == 1:
+        return kind.lone
+    format = layer.config.get("format", "")
+    if _last(usual) and (format == "channels_first" or _axis(layer, rank) == 1):
+        return f"batch {usual.removeprefix(_LAST)} *at"
+    return kind.formats.get(format, usual)
+
+
+def _axis(layer: LayerInfo, rank: int) -> int:
+    """Which axis of an array with `rank` of them the layer takes for its features, where it states that.
+
+    Raises KindError for one in the middle.
+    """
+    given = layer.config.get("axis", -1)
+    axes = [given] if isinstance(given, int) else list(given)
+    if sorted(axis % rank for axis in axes) == list(range(rank - len(axes), rank)):
+        return rank - 1
+    if [axis % rank for axis in axes] == [1]:
+        return 1
+    raise KindError(f"{layer.name!r} takes axis {given} of {rank} for its features, which is not recomputed")
+
+
+_LAST = "batch *at "
+
+
+def _last(line: str) -> bool:
+    """Whether a line has the map before the features."""
+    return line.startswith(_LAST)
+
+
+def _on_map(term: Term) -> bool:
+    return any(axis.name.startswith("at") and axis.name[2:].isdigit() for axis in term.axes())
 
 
 def _sizes(layer: LayerInfo, cells: Population) -> dict[str, Size]:
@@ -75,6 +120,8 @@ def _frame(kind: Kind, line: str, layer: LayerInfo, shape: tuple[int, ...], size
         line = line.removeprefix("batch ")
     if line.startswith("*at"):
         line = _leading(line, layer, shape, sizes)
+    if line == "batch *neuron":
+        line = _shared(shape, sizes)
     try:
         return fit(line, shape, sizes)
     except AxisError as error:
@@ -91,6 +138,16 @@ def _leading(line: str, layer: LayerInfo, shape: tuple[int, ...], sizes: Mapping
     else:
         names = ["batch", *(f"at{i}" for i in range(count - 1))][:count]
     return " ".join([*names, rest])
+
+
+def _shared(shape: tuple[int, ...], sizes: Mapping[str, Size]) -> str:
+    """Features of which one number may serve a whole axis: that is then a map axis."""
+    tail = sizes.get("neuron", ())
+    assert isinstance(tail, tuple)
+    names, found = itertools.count(), ["batch"]
+    for number, (size, length) in enumerate(zip(tail, shape[1:], strict=False)):
+        found.append(f"at{next(names)}" if size == 1 < length else f"neuron{number}")
+    return " ".join(found)
 
 
 def _ranks(term: Term, sizes: Mapping[str, Size]) -> int:

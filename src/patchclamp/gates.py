@@ -11,6 +11,7 @@ import numpy as np
 from .capture import Seen
 from .errors import KindError
 from .formulas import Floats
+from .formulas.cells import labels_of
 from .formulas.recurrent import Trace
 from .model import Neurons
 from .protocols import Runner
@@ -46,8 +47,8 @@ class _Unit:
     def projection(self) -> bool:
         return self.neurons.population.name == "proj"
 
-    def gate(self, number: int) -> Floats:
-        return self.trace.gates[..., number, self.place]
+    def gate(self, label: str) -> Floats:
+        return self.trace.gates[..., self.again.gates.index(label), self.place]
 
     @property
     def cell(self) -> Floats:
@@ -59,24 +60,28 @@ class _Unit:
             return {"unit": self.trace.state}
         return {"in": self.trace.inputs, "from": self.trace.previous}
 
-    def pre_activation(self, gate: int | None) -> Floats:
+    def pre_activation(self, gates: Sequence[str]) -> Floats:
+        """Of one gate, or of several in that order on a last axis."""
         if self.projection:
             return self.trace.hidden[..., self.place]
-        found = self.trace.pre_activation[..., self.place]
-        return found[..., gate] if gate is not None else found[..., 0] if found.shape[-1] == 1 else found
+        found = self.trace.pre_activation[..., self.place][..., [self.again.gates.index(gate) for gate in gates]]
+        return found[..., 0] if len(gates) == 1 else found
 
-    def output(self, gate: int | None) -> tuple[Floats, str]:
+    def output(self, gate: str) -> tuple[Floats, str]:
         """What the framework returned where it shows it, else what was recomputed."""
-        if gate is not None:
+        again = self.again
+        if gate:
             return self.gate(gate), MADE
         if "proj" in self.neurons.layer.populations and not self.projection:
             return self.trace.state[..., self.place], MADE
-        if self.again.output is None:
-            return self.again.hidden[0][:, None, self.place], "recorded"
-        if not self.again.is_top(self.coords):
-            return self.trace.hidden[..., self.place], MADE
-        width = self.trace.hidden.shape[-1]
-        return self.again.output[..., self.coords.get("direction", 0) * width + self.place], "recorded"
+        if again.output is not None and again.is_top(self.coords):
+            width = self.trace.hidden.shape[-1]
+            return again.output[..., self.coords.get("direction", 0) * width + self.place], "recorded"
+        if "step" not in again.axes:
+            shown = again.last if again.last is not None else again.hidden[0] if again.hidden is not None else None
+            if shown is not None:
+                return shown[:, None, self.place], "recorded"
+        return self.trace.hidden[..., self.place], MADE
 
 
 def record_units(runner: Runner, neurons: Neurons, seen: Seen, wanted: frozenset[str]) -> Call:
@@ -86,15 +91,17 @@ def record_units(runner: Runner, neurons: Neurons, seen: Seen, wanted: frozenset
     """
     view = _View(runner, neurons, seen, rerun(runner, neurons.layer, seen))
     units = [_Unit(view.again, neurons, number) for number in neurons.numbers]
-    gate, gates = neurons.fixed.get("gate"), view.gates
-    outputs = [unit.output(gate) for unit in units]
+    labels = labels_of(neurons.population)
+    asked = neurons.fixed.get("gate")
+    gates = labels if asked is None else labels[asked : asked + 1]
+    outputs = [unit.output("" if asked is None else labels[asked]) for unit in units]
     inputs, input_axes = view.inputs(units) if "inputs" in wanted else ({}, ())
     values = {
         "inputs": inputs,
-        "pre_activation": view.stacked([unit.pre_activation(gate) for unit in units]),
+        "pre_activation": view.stacked([unit.pre_activation(gates) for unit in units]),
         "output": view.stacked([output for output, _ in outputs]),
     }
-    lead, per_gate = view.lead, ("gate",) if gate is None and len(gates) > 1 else ()
+    lead, per_gate = view.lead, ("gate",) if len(gates) > 1 else ()
     axes = {"inputs": input_axes, "pre_activation": (*lead, *per_gate), "output": lead}
     first = all(unit.coords.get("layer", 0) == 0 for unit in units) and not units[0].projection
     read = (f"{name}: {'recorded' if name == 'in' and first else MADE}" for name in inputs)
@@ -104,8 +111,8 @@ def record_units(runner: Runner, neurons: Neurons, seen: Seen, wanted: frozenset
         **{name: values[name] for name in kept},
         axes={name: axes[name] for name in kept},
         source={name: source[name] for name in kept},
-        gates={name: view.stacked([unit.gate(i) for unit in units]) for i, name in enumerate(gates)},
-        cell=view.stacked([unit.cell for unit in units]) if len(gates) == 4 else None,
+        gates={name: view.stacked([unit.gate(name) for unit in units]) for name in labels},
+        cell=view.stacked([unit.cell for unit in units]) if len(labels) == 4 else None,
     )
 
 
@@ -121,10 +128,6 @@ class _View:
     neurons: Neurons
     seen: Seen
     again: Rerun
-
-    @property
-    def gates(self) -> tuple[str, ...]:
-        return next((facet.labels for facet in self.neurons.population.facets if facet.name == "gate"), ())
 
     @property
     def lead(self) -> tuple[str, ...]:

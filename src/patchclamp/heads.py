@@ -117,6 +117,9 @@ class Slots(Taken):
             self.drop()
             raise
 
+    def before(self, value: Any) -> None:
+        """What the projection had is not the heads' own."""
+
     def leave(self, output: Any) -> None:
         """What the projection gives is not the heads' own."""
         self.running.pop()

@@ -138,8 +138,18 @@ class Network(Shown):
         """Change weights and put them back bit for bit: `with net.edit() as edit: edit["conv1[3]"].zero()`."""
         return NetworkEdit(self.model, self._find)
 
+    @property
+    def held(self) -> Any:
+        """The network as it is now: the very object that was opened where its arrays can be written in place.
+
+        Arrays of JAX and those of an ONNX file cannot: an edit makes a copy and leaves what was opened untouched. So
+        within `with net.edit()` this is the edited copy, after `edit.keep()` too; else what was opened.
+        """
+        return self._thing if self.model.keeper is None else self.model.keeper.held()
+
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the whole state to a safetensors file, atomically; it states each layer's kind."""
+        """Write the whole state to a file, atomically: safetensors, which states each layer's kind, or by its ending a
+        format of the framework's own: `.keras`, `.h5`, `.weights.h5`, `.msgpack` (flax), `.eqx` (equinox), `.onnx`."""
         save_network(self.model, path)
 
     def refresh(self) -> None:

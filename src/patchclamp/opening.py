@@ -18,7 +18,7 @@ from .files.stored import Stored
 from .frozen import replace
 from .model import LayerInfo, Model
 
-__all__ = ["open_any"]
+__all__ = ["is_network", "open_any"]
 
 _ADAPTERS = {
     "keras": "patchclamp.frameworks.keras.opening",
@@ -52,17 +52,26 @@ def open_any(thing: Any, tree: bool | None = None) -> Model:
     """
     if isinstance(thing, (str, os.PathLike)):
         return _open_file(path_text(thing), tree)
-    for framework, adapter in _ADAPTERS.items():
-        if framework in sys.modules:
-            found = import_module(adapter)
-            if found.handles(thing):
-                model: Model = found.open_model(thing)
-                return model
+    adapter = _adapter(thing)
+    if adapter is not None:
+        model: Model = adapter.open_model(thing)
+        return model
     shown = type(thing).__name__ if not isinstance(thing, type) else f"the class {thing.__name__}"
     hint = "give a network, torch.nn.Module, or the path of a file or folder"
     if isinstance(thing, dict):
         hint = "a dict of tensors is no network: load it into its model, or save it as .safetensors and open that"
     raise OpenError(f"cannot open {shown} as a network", hint)
+
+
+def is_network(thing: Any) -> bool:
+    """Whether this is a live network of a framework that is imported."""
+    return _adapter(thing) is not None
+
+
+def _adapter(thing: Any) -> Any:
+    """The adapter that takes this object; None if none does."""
+    adapters = (import_module(name) for framework, name in _ADAPTERS.items() if framework in sys.modules)
+    return next((adapter for adapter in adapters if adapter.handles(thing)), None)
 
 
 def _open_file(path: str, tree: bool | None) -> Model:

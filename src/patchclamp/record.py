@@ -81,6 +81,10 @@ class Several:
                     entered.drop()
                 raise
 
+    def before(self, value: Any) -> None:
+        for capture in self.captures:
+            capture.before(value)
+
     def leave(self, output: Any) -> None:
         for capture in self.captures:
             capture.leave(output)
@@ -125,6 +129,8 @@ def _given(target: Neurons, seen: Seen, wanted: frozenset[str]) -> Call:
 def _whole(seen: Seen, wanted: frozenset[str]) -> Call:
     """A layer as a whole: what it was given and what it returned, in the framework's own form."""
     parts = {"inputs": _main_input(seen), "output": seen.output}
+    if seen.before is not None:
+        parts["pre_activation"] = seen.before
     noted = f"recorded {seen.config['note']}" if "note" in seen.config else "recorded"
     source = {name: noted for name in parts if name in wanted}
     return Call(**{name: parts[name] for name in source}, source=source)
@@ -141,7 +147,7 @@ def _call(neurons: Neurons, seen: Seen, wanted: frozenset[str]) -> Call:
     assert neurons.layer.kind is not None
     # What enters an activation is what the neuron before it gave: there is no weighted sum of its own.
     activation = neurons.layer.kind.role == "activation"
-    before = _main_input(seen) if activation else seen.output
+    before = _main_input(seen) if activation else seen.output if seen.before is None else seen.before
     axes = {**seen.axes, "pre_activation": seen.axes["inputs" if activation else "output"]}
     parts = {"inputs": _main_input(seen), "pre_activation": before, "output": seen.output}
     kept = [name for name in PARTS if name in wanted]

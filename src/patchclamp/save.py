@@ -28,9 +28,12 @@ DELTA = "patchclamp.delta"
 def save_network(model: Model, path: str | PathLike[str]) -> None:
     """Write every array of the network's state, atomically. Ties are stored once and named in the metadata.
 
-    The metadata also states each layer's kind, so that the file says what its arrays are.
+    The metadata also states each layer's kind, so that the file says what its arrays are. A path with an ending of the
+    framework's own formats is written by the framework itself.
     """
     path = path_text(path)
+    if model.keeper is not None and model.keeper.save_as(path):
+        return
     if model.runner is None:
         raise EditError(f"{model.source} is a file already", "edit it: net.edit(), edit.keep(path)")
     entries, ties = model.keeper.state()

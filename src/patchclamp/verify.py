@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .activated import compare_activation
 from .attended import Attended
 from .capture import Seen
 from .check import Check
@@ -80,7 +81,9 @@ def _compare(model: Model, neurons: Neurons, seen: Seen) -> list[Compared]:
         return compare_units(model.runner, neurons, seen)
     if neurons.layer.kind.family == "experts":
         return compare_routed(model.runner, neurons, seen)
-    return [compare(model.runner, neurons, seen)]
+    found = [compare(model.runner, neurons, seen)]
+    after = compare_activation(model.runner, neurons, seen, precision(model.runner, neurons, seen))
+    return [*found, after] if after is not None else found
 
 
 @dataclass(frozen=True)

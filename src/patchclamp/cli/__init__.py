@@ -1,4 +1,4 @@
-"""The command line: `patchclamp layers|show|count|verify|edit|diff|export MODEL [ADDRESS]`.
+"""The command line: `patchclamp layers|show|count|record|verify|edit|diff|export MODEL [ADDRESS]`.
 
 Data goes to stdout, hints and progress to stderr. Exit codes: 0 done, 1 failed, 2 usage, 3 the check says no,
 130 interrupted, 141 whoever read the output stopped reading.

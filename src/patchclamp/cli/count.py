@@ -46,7 +46,7 @@ def run(options: Namespace, out: Output) -> int:
 
 def _counted(opened: Opened, options: Namespace) -> Count:
     model, names = opened.model, _layers(opened.model, options.address)
-    if opened.live:
+    if opened.runs:
         given = options.input if options.input is not None else opened.example
         return _only(model, count(model, given, options.dtype), names)
     found = _only(model, count(model), names)

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import OpenError, nearest
 from ..frozen import dataclass
 from ..model import Model
-from ..opening import open_any
+from ..opening import is_network, open_any
 
 __all__ = ["Opened", "open_live", "open_model"]
 
@@ -38,6 +38,12 @@ class Opened:
 
     @property
     def live(self) -> bool:
+        """Whether it is no file."""
+        return not isinstance(self.thing, str)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it can be run, as a live network and an ONNX file can."""
         return self.model.runner is not None
 
     @property
@@ -75,7 +81,7 @@ def open_live(text: str) -> Opened:
     if isinstance(thing, _CALLED):
         thing = _called(text, thing)
     example = None
-    if isinstance(thing, tuple) and len(thing) == 2:
+    if isinstance(thing, tuple) and len(thing) == 2 and not is_network(thing):
         thing, example = thing
     return Opened(open_any(thing), thing, example)
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "layers": "list the layers: kind, axes with sizes, neurons, parameters",
     "show": "show a layer, a neuron or several: arrays, weights, bias",
     "count": "count neurons (both conventions), fan-in and parameters",
+    "record": "run on an input: what goes into neurons and what comes out",
     "verify": "recompute an output from weights and inputs, and compare",
     "edit": "change weights: zero, scale, set, add",
     "diff": "say which neurons changed between two networks, ranked",
@@ -46,6 +47,7 @@ examples:
   patchclamp layers model.safetensors
   patchclamp show model.safetensors "fc1[3]"
   patchclamp show model.safetensors fc1:3 --format csv > neuron.csv
+  patchclamp record models:make "conv1[3]@4,5" --random 1,28,28
   patchclamp verify models:make "conv1[3]" --random 1,28,28
   patchclamp diff base.safetensors tuned.pt
   patchclamp COMMAND --help

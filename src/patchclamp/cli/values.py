@@ -6,12 +6,13 @@ import csv
 import json
 import os
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from ..errors import FileError
 
-__all__ = ["read_npy", "read_values", "value"]
+__all__ = ["read_npy", "read_npz", "read_values", "value"]
 
 
 def value(text: str) -> Any:
@@ -50,6 +51,20 @@ def read_npy(path: str) -> Any:
         raise FileError(path, f"is no .npy file of numbers: {error}", hint="numpy.save(path, array)") from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biufc":
         raise FileError(path, "holds no array of numbers", hint="numpy.save(path, array)")
+    return found
+
+
+def read_npz(path: str) -> dict[str, Any]:
+    """Arrays of numbers by name from a .npz file; nothing else that such a file may hold is loaded."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except OSError as error:
+        raise FileError(path, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise FileError(path, f"is no .npz file of numbers: {error}", hint="numpy.savez(path, name=array)") from error
+    if not found or any(values.dtype.kind not in "biufc" for values in found.values()):
+        raise FileError(path, "holds no arrays of numbers", hint="numpy.savez(path, name=array)")
     return found
 
 

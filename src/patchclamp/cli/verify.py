@@ -10,18 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..against import against
-from ..arrays import DTYPES
 from ..errors import OpenError
-from ..model import Model
 from ..neuron import Selections
 from ..pages import check_page
 from ..parts.tree import Fields, Heading, Page
+from .inputs import add_inputs, chosen_input
 from .models import Opened, open_live, open_model
-from .options import shape
 from .outcome import Exit, Usage
 from .output import Output
 from .show import pointed
-from .values import read_npy
 
 EXAMPLES = """\
 examples:
@@ -31,9 +28,10 @@ examples:
   patchclamp verify model.safetensors "fc1[3]" --live models:make --random 1,28,28
 
 The output is recomputed in float64 from the stored arrays and the recorded inputs, and compared with what the network
-gave; the tolerance is derived from its arithmetic. Exit code 3 means that it does not hold. A file cannot run: with
---live its numbers are first compared with the live network's, bit for bit; packed numbers as they are decoded, in the
-live network's type; arrays that have other axes or names there, as in Keras files, neuron by neuron.
+gave; the tolerance is derived from its arithmetic. Exit code 3 means that it does not hold. An ONNX file is run by ONNX
+Runtime. Other files cannot run: with --live their numbers are first compared with the live network's, bit for bit;
+packed numbers as they are decoded, in the live network's type; arrays that have other axes or names there, as in Keras
+files, neuron by neuron.
 """
 
 
@@ -57,19 +55,15 @@ MOST = 8
 
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("address", metavar="ADDRESS", help='a layer, a neuron or several: conv1, "conv1[3]", fc1:3')
-    given = parser.add_mutually_exclusive_group()
-    given.add_argument("--input", metavar="FILE", help="an input with its batch axis, as a .npy file")
-    given.add_argument("--random", type=shape, metavar="SHAPE", help="a random input of this shape, in a batch of one")
-    given.add_argument("--tokens", type=int, metavar="N", help="N random token numbers, in a batch of one")
-    parser.add_argument("--seed", type=int, default=0, help="of the random input (default 0)")
+    add_inputs(parser)
     parser.add_argument("--live", metavar="MODULE:FUNCTION", help="for a file: the live network it belongs to")
 
 
 def run(options: Namespace, out: Output) -> int:
     opened = open_model(options.model)
-    if opened.live and options.live:
+    if options.live and opened.live:
         raise Usage("verify: --live goes with a file, and this network is live already", "leave --live out")
-    if not opened.live:
+    if options.live or not opened.runs:
         live = _live_twin(options)
         compared = list(against(opened.model, live.model, options.address))
         if different := [one.said for one in compared if one.said]:
@@ -80,7 +74,7 @@ def run(options: Namespace, out: Output) -> int:
         print(f"{options.address}: {same}", file=sys.stderr)
         opened = live
     pointed(opened.model, options.address)  # a wrong address is said before an input is asked for
-    x = _input(opened, options)
+    x = chosen_input(opened, options, "verify")
     target = opened.network[options.address]
     checks = [one.verify(x) for one in (target if type(target) is Selections else (target,))]
     _write(checks, out)
@@ -94,42 +88,6 @@ def _live_twin(options: Namespace) -> Opened:
             "--live module:function names the network that it belongs to",
         )
     return open_live(options.live)
-
-
-def _input(opened: Opened, options: Namespace) -> Any:
-    """The input that was asked for, real numbers in the network's own type; else the example that came with it."""
-    if options.input:
-        return _typed(opened.model, read_npy(options.input), options.input)
-    if options.random:
-        drawn = np.random.default_rng(options.seed).standard_normal((1, *options.random))
-        return _typed(opened.model, drawn, "")
-    if options.tokens is not None:
-        return _tokens(opened.model, options.tokens, options.seed)
-    if opened.example is None:
-        raise Usage("verify: there is no input to run on", "--random 1,28,28, --tokens 7, or --input x.npy")
-    return opened.example
-
-
-def _tokens(model: Model, count: int, seed: int) -> Any:
-    """Token numbers that the first table of the network has."""
-    tables = (layer for layer in model.layers.values() if layer.kind is not None and layer.kind.role == "embedding")
-    sizes = (facet.size for layer in tables if layer.main for facet in layer.main.facets if facet.name == "token")
-    known = next(sizes, 0)
-    if not known or count < 1:
-        why = "it has no embedding" if not known else f"{count} is no number of tokens"
-        raise Usage(f"verify: no tokens can be drawn: {why}", "--random 1,28,28, or --input x.npy")
-    return np.random.default_rng(seed).integers(0, known, (1, count))
-
-
-def _typed(model: Model, x: Any, source: str) -> Any:
-    if x.dtype.kind != "f":
-        return x
-    own = next((array for array in model.arrays.values() if DTYPES[array.dtype].floating), None)
-    if own is None:
-        return x
-    if source and str(x.dtype) != own.dtype:
-        print(f"{source} holds {x.dtype}; the network is given {own.dtype}", file=sys.stderr)
-    return model.runner.like(x, own.read())
 
 
 def _write_different(options: Namespace, different: list[str], out: Output) -> None:

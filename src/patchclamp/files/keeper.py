@@ -58,6 +58,14 @@ class FileKeeper:
         """Every array of the file as the changes of a ledger make it."""
         return [(a.name, a.dtype, a.shape, ledger.reader(a)) for a in self._arrays]
 
+    def held(self) -> str:
+        """The file itself."""
+        return self.path
+
+    def save_as(self, path: str) -> bool:
+        """A file is written by `edit.keep`."""
+        return False
+
     def raw(self, value: Values) -> bytes:
         return value.data
 

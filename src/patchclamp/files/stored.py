@@ -42,6 +42,7 @@ class Stored:
     metadata   free text beside the arrays
     notes      what people should know: what was found and is not read, and why
     sources    what to close
+    runs       of a file that holds a graph: layer -> what each node that runs it reads and gives (`onnx._runs.Run`)
     """
 
     path: str
@@ -52,6 +53,7 @@ class Stored:
     metadata: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    runs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close what it was read from; arrays cannot be read any more."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .case import Answer, Case, Floats, Precision, rounding
-from .conv import conv
-from .linear import bilinear, grouped_linear, linear
+from .conv import conv, separable
+from .linear import bilinear, einsum, grouped_linear, linear
 from .norm import batch_norm, group_norm, instance_norm, layer_norm, prelu, rms_norm
 from .quantised import QUANTISED
 from .scale import cumulative_norm, response_norm, scale, snake, xielu
@@ -21,8 +21,10 @@ FORMULAS: dict[str, Formula] = {
     for formula in (
         linear,
         bilinear,
+        einsum,
         grouped_linear,
         conv,
+        separable,
         embedding,
         embedding_bag,
         batch_norm,

@@ -47,6 +47,7 @@ class Case:
     pick      takes an array of the output's shape to (neuron, *rest)
     whole     reads a whole stored array by its word, for a statistic over all neurons
     position  one place on the map of a convolution; empty for all of it
+    shape     the shape of the output
     """
 
     arrays: Mapping[str, Floats]
@@ -58,6 +59,7 @@ class Case:
     pick: Callable[[Floats], Floats]
     whole: Callable[[str], Floats]
     position: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
 
     @property
     def x(self) -> Any:

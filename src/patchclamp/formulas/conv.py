@@ -16,7 +16,7 @@ import numpy as np
 from ..geometry import NOTHING, Geometry
 from .case import Answer, Case, Floats, Ints, rounding
 
-__all__ = ["conv", "kernels"]
+__all__ = ["conv", "kernels", "separable"]
 
 MANY = 8
 """With more groups than this, the neurons of all groups are summed in one go instead of group by group."""
@@ -30,7 +30,7 @@ def conv(case: Case) -> Answer:
     x = x if x.ndim == len(kernel) + 2 else x[None]
     geometry = Geometry.of(case.config, kernel)
     index = _index(geometry, x.shape[2:], case.extents, case.position)
-    total, magnitude = _sums(weight, x, index, [coords["group"] for coords in case.coords])
+    total, magnitude = _sums(weight, x, index, [coords.get("group", 0) for coords in case.coords])
     bias = _bias(case, total)
     count = int(np.prod(weight.shape[1:])) + 1
     error = rounding(case.precision, count, abs(total) + abs(bias), magnitude + abs(bias))
@@ -41,6 +41,25 @@ def conv(case: Case) -> Answer:
     if case.config.get("standard"):  # each filter is rounded when it is made
         error = error + case.precision.result * (abs(total) + magnitude / np.sqrt(count))
     return Answer(total + bias, error, case.precision.result * abs(total))
+
+
+def separable(case: Case) -> Answer:
+    """keras.layers.SeparableConv: each channel by kernels of its own, then sums over what these give at one place."""
+    x, deep = case.floats(), case.whole("depthwise_kernel")
+    rank = x.ndim - 2
+    deep = np.moveaxis(deep, (rank, rank + 1), (0, 1)).reshape(-1, 1, *deep.shape[:rank])
+    geometry = Geometry.of(case.config, deep.shape[2:])
+    index = _index(geometry, x.shape[2:], case.extents, case.position)
+    wide = len(deep) // x.shape[1]
+    inner, size = _sums(deep, x, index, [number // wide for number in range(len(deep))])
+    doubt = rounding(case.precision, int(np.prod(deep.shape[2:])) + 1, inner, size)
+    weight = case.arrays["weight"].reshape(len(case.coords), -1)
+    pairs = ((weight, inner), (abs(weight), abs(inner)))
+    total, magnitude = (np.einsum("nc,cb...->nb...", w, part) for w, part in pairs)
+    carried = np.sqrt(np.einsum("nc,cb...->nb...", weight**2, (doubt + case.precision.result * abs(inner)) ** 2))
+    bias = _bias(case, total)
+    error = rounding(case.precision, weight.shape[1] + 1, abs(total) + abs(bias), magnitude + abs(bias))
+    return Answer(total + bias, error + carried, case.precision.result * abs(total))
 
 
 def kernels(case: Case) -> Floats:

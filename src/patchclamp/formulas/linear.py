@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .case import Answer, Case, Floats, rounding, spread
 
-__all__ = ["affine", "bilinear", "grouped_linear", "linear"]
+__all__ = ["affine", "bilinear", "einsum", "grouped_linear", "linear"]
 
 
 def affine(case: Case, total: Floats, magnitude: Floats, count: int) -> Answer:
@@ -17,11 +19,29 @@ def affine(case: Case, total: Floats, magnitude: Floats, count: int) -> Answer:
 
 
 def linear(case: Case) -> Answer:
-    """torch.nn.Linear: values (neuron, *at)."""
+    """torch.nn.Linear: values (neuron, *at). A weight with several input axes reads as many last axes of the input."""
     weight, x = case.arrays["weight"], case.floats()
+    count = weight.ndim - 1 if weight.shape[1:] == x.shape[x.ndim - weight.ndim + 1 :] else 1
+    if count > 1:
+        x = x.reshape(*x.shape[: x.ndim - count], math.prod(weight.shape[1:]))
     weight = weight.reshape(len(weight), -1)
     total = np.tensordot(weight, x, axes=(1, -1))
     return affine(case, total, np.tensordot(abs(weight), abs(x), axes=(1, -1)), weight.shape[1])
+
+
+def einsum(case: Case) -> Answer:
+    """What the layer's own `equation` makes of input and kernel; a bias is added as NumPy broadcasts it."""
+    x, weight = case.floats(), case.whole("weight")
+    total = case.pick(np.einsum(case.config["equation"], x, weight))
+    magnitude = case.pick(np.einsum(case.config["equation"], abs(x), abs(weight)))
+    given = np.broadcast_to(case.whole("bias"), case.shape) if "bias" in case.arrays else np.zeros(case.shape)
+    bias = case.pick(given)
+    summed = set(case.config["equation"].split(",")[1].split("->")[0]) - set(case.config["equation"].split("->")[1])
+    letters = case.config["equation"].split(",")[1].split("->")[0].replace("...", "")
+    sizes = dict(zip(letters, weight.shape, strict=True))
+    count = int(np.prod([sizes[letter] for letter in summed if letter in sizes])) + 1
+    error = rounding(case.precision, count, abs(total) + abs(bias), magnitude + abs(bias))
+    return Answer(total + bias, error, case.precision.result * abs(total))
 
 
 def bilinear(case: Case) -> Answer:

@@ -35,7 +35,8 @@ def batch_norm(case: Case) -> Answer:
     x = case.floats()
     if case.config.get("frozen"):
         return _folded(case, x)
-    if case.config["training"] or "running_mean" not in case.arrays:
+    batch = case.config["training"] and case.config.get("trainable", True)
+    if batch or "running_mean" not in case.arrays:
         axes = (0, *range(2, x.ndim))
         return _stored(case, x, _statistics(x, axes))
     return _running(case, x)

@@ -14,7 +14,10 @@ __all__ = ["TERMS"]
 
 
 def _linear(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
-    return case.arrays["weight"][spot[0]].reshape(-1), case.floats()[(*spot[1:], *case.position)]
+    weight = case.arrays["weight"][spot[0]]
+    read = weight.ndim if case.floats().shape[-weight.ndim :] == weight.shape else 1
+    seen = case.floats()[(*spot[1 : case.floats().ndim - read + 1 - len(case.position)], *case.position)]
+    return weight.reshape(-1), seen.reshape(-1)
 
 
 def _conv(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
@@ -24,7 +27,7 @@ def _conv(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
     x = case.floats()
     x = x if x.ndim == rank + 1 else x[spot[1]]
     at = case.position or spot[-rank:]
-    group, fan = case.coords[spot[0]]["group"], len(weight)
+    group, fan = case.coords[spot[0]].get("group", 0), len(weight)
     x = x[group * fan : (group + 1) * fan]
     geometry = Geometry.of(case.config, weight.shape[1:])
     for axis, index in enumerate(at):

@@ -1,6 +1,7 @@
 """A ledger for arrays that are read and written through calls: those of Keras, TensorFlow, JAX and ONNX.
 
-Numbers pass as NumPy arrays of the array's own element type, so every bit is kept: NaN payloads and the sign of zero too.
+Numbers pass as NumPy arrays of the array's own element type, so every bit is kept: NaN payloads and the sign of zero,
+too.
 """
 
 from __future__ import annotations
@@ -50,13 +51,14 @@ class Written(Protocol):
 
 @dataclass
 class _Saved:
-    """What stood at a key before it was written."""
+    """What stood at a key before it was written; the objects that held the array then, and just after."""
 
     array: Array
     key: Key
     before: Numbers
     time: int
     held: Any
+    after: Any = None
 
     @property
     def storage(self) -> Written:
@@ -101,8 +103,10 @@ class WrittenLedger:
         before = storage.numbers(key)
         given = as_numbers(0 if verb == "zero" else value, verb, array.path)
         new = changed(before, verb, given, f"{verb} of {array.path}")
-        self.records.append(_Saved(array, key, before, next(_clock), storage.hold()))
+        record = _Saved(array, key, before, next(_clock), storage.hold())
+        self.records.append(record)
         storage.write(key, new)
+        record.after = storage.hold()
 
     def mark(self) -> int:
         """A moment: what is saved from now on is later."""
@@ -140,11 +144,12 @@ _open: weakref.WeakSet[WrittenLedger] = weakref.WeakSet()
 
 
 def _put_back(record: _Saved) -> None:
-    """Write the old numbers, but leave those to younger edits that these still hold."""
+    """Write the old numbers, but leave those to younger edits that these still hold. The old object itself is put back
+    where nothing else has written since: then all of its other numbers are as they were, too."""
     storage = record.storage
     others = [other for ledger in _open for other in ledger.records if other.storage.identity == storage.identity]
     younger = sorted((other for other in others if other.time > record.time), key=lambda other: other.time)
-    if not others and record.held is not None:
+    if not younger and record.held is not None and storage.hold() is record.after:
         storage.put_back(record.held)
         return
     if not younger:

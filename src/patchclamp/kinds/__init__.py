@@ -25,9 +25,11 @@ _HOLDERS = {row.name: row for row in holder.ROWS}
 _PACKAGES = "packages"
 _LATER = {
     **dict.fromkeys(("transformers.", "torch.ao.", "bitsandbytes.", "optimum.", "hqq."), _PACKAGES),
+    "tensorflow.raw_ops.": "tensorflow",
     **dict.fromkeys(("keras.", "tf_keras.", "tensorflow."), "keras"),
     "flax.": "flax",
     "onnx.": "onnx",
+    "equinox.": "equinox",
 }
 """What the names of other classes begin with -> the module of this folder whose `row(name)` has them; it is imported
 when such a class is first looked for."""

@@ -1,8 +1,7 @@
 """Keras layers: the last stored axis is the neuron's, and what a layer reads and returns has its channels last.
 
 A kernel is `in neuron` where torch has `neuron in`; LSTM gates come i f c o, those of a GRU z r h (the sources of
-keras.layers.LSTM and GRU, Keras 3), and are called as in torch, so that one address means one gate. No formula
-recomputes them yet.
+keras.layers.LSTM and GRU, Keras 3), and are called as in torch, so that one address means one gate.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from functools import cache
 from typing import Any
 
 from ..frozen import replace
+from .keras_recurrent import GATES, RESET_BEFORE
+from .keras_recurrent import rows as recurrent
 from .row import Kind, Part
 
-__all__ = ["row"]
+__all__ = ["RESET_BEFORE", "row"]
 
-RESET_BEFORE = "keras.layers.GRU:reset_before"
-"""A GRU with `reset_after=False`, whose bias is of another shape: `row` finds it by this name."""
-
-_GATES = {"LSTM": "input forget cell output", "GRU": "update reset new", "SimpleRNN": "hidden"}
 _SCALES = {
     "kernel_scale": "the scales that int8 kernels are stored with",
     "embeddings_scale": "the scales that int8 embeddings are stored with",
 }
 _CHANNELS = "batch *at neuron"
-_FIRST = "batch neuron *at"
+_WEIGHT = {"kernel": "weight"}
+_ACTIVATION = {"activation": "activation"}
+_NORM = {"gamma": "weight", "beta": "bias"}
 _STATE = {"seed_generator_state": "the state of its random numbers"}
 
 
@@ -43,32 +42,46 @@ def row(name: str) -> Kind | None:
 
 @cache
 def _rows() -> Mapping[str, Kind]:
-    rows = {kind.name: kind for kind in _all()}
-    for suffix in ("", "Cell"):
-        before = rows[f"keras.layers.GRU{suffix}"]
-        arrays = {**before.arrays, "bias": before.arrays["bias"].removeprefix("side{input recurrent} ")}
-        rows[RESET_BEFORE.replace("GRU", f"GRU{suffix}")] = replace(before, arrays=arrays)
-    return rows
+    return {**{kind.name: kind for kind in _all()}, **recurrent()}
 
 
 def _all() -> Iterator[Kind]:
-    yield _kind("Dense", {"kernel": "in neuron", "bias": "neuron"}, {"neuron": "units"}, apart=_SCALES)
+    yield _kind(
+        "Dense",
+        {"kernel": "in neuron", "bias": "neuron"},
+        {"neuron": "units"},
+        family="linear",
+        words=_WEIGHT,
+        config=_ACTIVATION,
+        apart=_SCALES,
+    )
     yield _kind(
         "EinsumDense",
         {"kernel": "*in *neuron", "bias": "*neuron"},
         {"neuron": "einsum_neurons"},
         neuron=("*neuron",),
         output="*at *neuron",
+        family="einsum",
+        words=_WEIGHT,
+        config={**_ACTIVATION, "equation": "equation"},
         apart=_SCALES,
     )
     for rank in (1, 2, 3):
         yield from _convs(rank)
-    for cell in _GATES:
-        yield from _recurrent(cell)
     yield from _tables()
     yield from _norms()
     yield from _attentions()
-    yield _kind("PReLU", {"alpha": "*neuron"}, {"neuron": "alpha.shape"}, neuron=("*neuron",), role="activation")
+    yield _kind(
+        "PReLU",
+        {"alpha": "*neuron"},
+        {"neuron": "alpha.shape"},
+        neuron=("*neuron",),
+        input="batch *neuron",
+        output="batch *neuron",
+        family="prelu",
+        words={"alpha": "weight"},
+        role="activation",
+    )
     yield _kind("STFTSpectrogram", {"real_kernel": "*k in neuron", "imag_kernel": "*k in neuron"}, {}, role="held")
     yield Kind("keras.random.SeedGenerator", "", {}, apart=_STATE)
 
@@ -86,7 +99,11 @@ def _kind(
 
 
 def _convs(rank: int) -> Iterator[Kind]:
-    config = {"stride": "strides", "padding": "padding", "dilation": "dilation_rate", "format": "data_format"}
+    config = {
+        **{"stride": "strides", "padding": "padding", "dilation": "dilation_rate", "format": "data_format"},
+        **_ACTIVATION,
+    }
+    words = {"kernel": "weight", "depthwise_kernel": "weight"}
     lines = {
         "": ({"kernel": "*k in (group neuron)", "bias": "(group neuron)"}, "(group in)", "(group neuron)"),
         "Transpose": ({"kernel": "*k neuron in", "bias": "neuron"}, "in", "neuron"),
@@ -111,8 +128,10 @@ def _convs(rank: int) -> Iterator[Kind]:
                 neuron=("neuron",) if word == "Transpose" else ("group", "neuron"),
                 input=f"batch *at {into}",
                 output=f"batch *at {out}",
-                formats={"channels_first": f"batch {out} *at"},
                 config={**config, "output_padding": "output_padding"} if word == "Transpose" else config,
+                facts={"transposed": True} if word == "Transpose" else {},
+                family="conv",
+                words=words,
                 noun="filter",
                 rank=rank,
             )
@@ -123,8 +142,9 @@ def _convs(rank: int) -> Iterator[Kind]:
             {"neuron": "filters"},
             input="batch *at group",
             output=_CHANNELS,
-            formats={"channels_first": _FIRST},
             config=config,
+            family="separable",
+            words={"pointwise_kernel": "weight"},
             noun="filter",
             rank=rank,
             others={"depthwise": Part({"depthwise_kernel": "*k group wide"}, "filter", ("group", "wide"))},
@@ -132,34 +152,15 @@ def _convs(rank: int) -> Iterator[Kind]:
     yield _kind(
         f"ConvLSTM{rank}D",
         {
-            "kernel": f"*k in (gate{{{_GATES['LSTM']}}} neuron)",
-            "recurrent_kernel": f"*k from (gate{{{_GATES['LSTM']}}} neuron)",
-            "bias": f"(gate{{{_GATES['LSTM']}}} neuron)",
+            "kernel": f"*k in (gate{{{GATES['LSTM']}}} neuron)",
+            "recurrent_kernel": f"*k from (gate{{{GATES['LSTM']}}} neuron)",
+            "bias": f"(gate{{{GATES['LSTM']}}} neuron)",
         },
         {"neuron": "filters"},
         facets=("gate",),
         config=config,
         noun="filter",
     )
-
-
-def _recurrent(cell: str) -> Iterator[Kind]:
-    packed = f"(gate{{{_GATES[cell]}}} neuron)"
-    bias = f"side{{input recurrent}} {packed}" if cell == "GRU" else packed
-    config = {"activation": "activation"}
-    if cell != "SimpleRNN":
-        config |= {"recurrent_activation": "recurrent_activation"}
-    if cell == "GRU":
-        config |= {"reset_after": "reset_after"}
-    for suffix in ("", "Cell"):
-        yield _kind(
-            f"{cell}{suffix}",
-            {"kernel": f"in {packed}", "recurrent_kernel": f"from {packed}", "bias": bias},
-            {"neuron": "units"},
-            facets=("gate", "side") if cell == "GRU" else ("gate",),
-            config=config if suffix else {**config, "go_backwards": "go_backwards"},
-            noun="unit",
-        )
 
 
 def _tables() -> Iterator[Kind]:
@@ -172,6 +173,8 @@ def _tables() -> Iterator[Kind]:
         facets=("token",),
         noun="dimension",
         role="embedding",
+        family="embedding",
+        words={"embeddings": "weight"},
         apart=_SCALES,
     )
     yield table
@@ -181,6 +184,7 @@ def _tables() -> Iterator[Kind]:
 
 def _norms() -> Iterator[Kind]:
     eps = {"eps": "epsilon"}
+    family = {"LayerNormalization": "layer_norm", "RMSNormalization": "rms_norm"}
     scale = {"gamma": "neuron", "beta": "neuron"}
     renorm = dict.fromkeys(("moving_stddev", "renorm_mean", "renorm_stddev"), "a statistic of its renormalisation")
     yield _kind(
@@ -189,7 +193,9 @@ def _norms() -> Iterator[Kind]:
         {},
         input=_CHANNELS,
         output=_CHANNELS,
-        config=eps,
+        config={**eps, "axis": "axis", "trainable": "trainable"},
+        family="batch_norm",
+        words={**_NORM, "moving_mean": "running_mean", "moving_variance": "running_var"},
         apart=renorm,
         noun="channel",
         role="norm",
@@ -201,7 +207,9 @@ def _norms() -> Iterator[Kind]:
         neuron=("group", "neuron"),
         input="batch *at (group neuron)",
         output="batch *at (group neuron)",
-        config=eps,
+        config={**eps, "axis": "axis"},
+        family="group_norm",
+        words=_NORM,
         noun="channel",
         role="norm",
     )
@@ -218,7 +226,9 @@ def _norms() -> Iterator[Kind]:
             neuron=("*neuron",),
             input="*at *neuron",
             output="*at *neuron",
-            config=eps if short != "Normalization" else {},
+            config={**eps, "axis": "axis"} if short != "Normalization" else {},
+            family=family.get(short, ""),
+            words={**_NORM, "scale": "weight"},
             apart={"count": "how many examples the statistics were taken of"} if short == "Normalization" else {},
             noun="feature",
             role="norm",

@@ -36,43 +36,58 @@ def _rows() -> Mapping[str, Kind]:
 
 def _sums() -> Iterator[Kind]:
     """Weighted sums: what is turned stands after the operator's name."""
+    plain = "(group neuron) in *k"
+    yield _conv("Conv", plain)
+    yield _conv("QLinearConv", plain, formula="rounded_conv")
+    yield _conv("ConvInteger", plain, formula="integer_conv")
+    yield _conv("ConvTranspose", "(group in) neuron *k", transposed=True)
+    formulas = {"QLinearMatMul": "rounded_linear", "MatMulInteger": "integer_linear", "QGemm": "rounded_linear"}
+    for name in ("Gemm", "MatMul", *formulas):
+        for turned, weight in (("", "in neuron"), ("(turned)", "neuron in")):
+            arrays = {"weight": weight, "bias": "neuron"}
+            yield Kind(f"onnx.{name}{turned}", "linear", arrays, formula=formulas.get(name))
+
+
+def _conv(name: str, weight: str, *, transposed: bool = False, formula: str | None = None) -> Kind:
     config = {word: word for word in ("stride", "padding", "dilation")}
-    for name, weight in (("Conv", "(group neuron) in *k"), ("ConvTranspose", "(group in) neuron *k")):
-        transposed = name != "Conv"
-        yield Kind(
-            f"onnx.{name}",
-            "conv",
-            {"weight": weight, "bias": "(group neuron)"},
-            input="batch (group in) *at",
-            output="batch (group neuron) *at",
-            neuron=("group", "neuron"),
-            sizes={"group": "groups"},
-            config={**config, "output_padding": "output_padding"} if transposed else config,
-            facts={"transposed": True} if transposed else {},
-            noun="filter",
-        )
-    for name in ("Gemm", "MatMul"):
-        yield Kind(f"onnx.{name}", "", {"weight": "in neuron", "bias": "neuron"})
-        yield Kind(f"onnx.{name}(turned)", "", {"weight": "neuron in", "bias": "neuron"})
+    return Kind(
+        f"onnx.{name}",
+        "conv",
+        {"weight": weight, "bias": "(group neuron)"},
+        input="batch (group in) *at",
+        output="batch (group neuron) *at",
+        neuron=("group", "neuron"),
+        sizes={"group": "groups"},
+        config={**config, "output_padding": "output_padding"} if transposed else config,
+        facts={"transposed": True} if transposed else {},
+        noun="filter",
+        formula=formula,
+    )
+
+
+_NORMS = {"BatchNormalization": "batch_norm", "InstanceNormalization": "instance_norm"}
+_TAILS = {"LayerNormalization": "layer_norm", "RMSNormalization": "rms_norm"}
+_FEATURES = {**_TAILS, "SkipLayerNormalization": "", "SkipRMSNormalization": ""}
+"""Those that first add what skipped some layers are not recomputed."""
 
 
 def _norms() -> Iterator[Kind]:
     """Normalisations: one scale and one shift for each channel or feature."""
     running = {"running_mean": "neuron", "running_var": "neuron"}
-    for name, arrays in (("BatchNormalization", running), ("InstanceNormalization", {})):
+    for name, family in _NORMS.items():
         yield Kind(
             f"onnx.{name}",
-            "",
-            {"weight": "neuron", "bias": "neuron", **arrays},
+            family,
+            {"weight": "neuron", "bias": "neuron", **(running if family == "batch_norm" else {})},
             input=_CHANNELS,
             output=_CHANNELS,
-            config=_EPS,
+            config={**_EPS, "training": "training|0"},
             noun="channel",
             role="norm",
         )
     yield Kind(
         "onnx.GroupNormalization",
-        "",
+        "group_norm",
         {"weight": "(group neuron)", "bias": "(group neuron)"},
         input="batch (group neuron) *at",
         output="batch (group neuron) *at",
@@ -82,10 +97,10 @@ def _norms() -> Iterator[Kind]:
         noun="channel",
         role="norm",
     )
-    for name in ("LayerNormalization", "RMSNormalization"):
+    for name, family in _FEATURES.items():
         yield Kind(
             f"onnx.{name}",
-            "",
+            family,
             {"weight": "*neuron", "bias": "*neuron"},
             input="*at *neuron",
             output="*at *neuron",
@@ -137,7 +152,7 @@ def _attention() -> Iterator[Kind]:
 def _others() -> Iterator[Kind]:
     yield Kind(
         "onnx.Gather",
-        "",
+        "embedding",
         {"weight": "token neuron"},
         input="*at",
         facets=("token",),
@@ -146,11 +161,13 @@ def _others() -> Iterator[Kind]:
     )
     yield Kind(
         "onnx.PRelu",
-        "",
+        "prelu",
         {"weight": "neuron"},
         input=_CHANNELS,
         output=_CHANNELS,
         lone="*at",
+        formats={"channels_last": "batch *at neuron"},
+        config={"format": "format"},
         noun="channel",
         role="activation",
     )

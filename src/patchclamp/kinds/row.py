@@ -89,6 +89,7 @@ class Kind:
     lone      the output line where the population has one neuron that serves every channel
     formats   value of the config word `format` -> the line of what enters and leaves instead ("channels_first")
     suffix    what follows an array's word in its stored name, with {axis} for each of `places`
+    words     own word of an array -> what the formula calls it, where that is another (`kernel`: `weight`)
     views     name -> other names for neurons that a part of the layer holds; of several the first that fits
     """
 
@@ -113,6 +114,7 @@ class Kind:
     suffix: str = ""
     places: tuple[Place, ...] = ()
     others: Mapping[str, Part] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
     views: Mapping[str, View | tuple[View, ...]] = field(default_factory=dict)
     formula: Callable[[Any], Any] | str | None = None
 

@@ -63,6 +63,8 @@ def check_kind(module: Any, x: Any, layer: str = "") -> KindReport:
     - an edit changes the arrays, and they are restored bit for bit
     - nothing is left behind: hooks, attributes, flags, other parameters
 
+    `module` is whatever `patchclamp.open` takes, of any framework.
+
     >>> import torch
     >>> check_kind(torch.nn.Linear(4, 3), torch.ones(2, 4)).neurons
     3

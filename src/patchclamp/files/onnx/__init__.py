@@ -58,7 +58,8 @@ def open_source(source: Source) -> Stored:
         raise FileError(source.path, f"this ONNX file holds {what}", hint=DAMAGED)
     layers.finish()
     aliases = {name: layer for name, layer in layers.aliases.items() if name not in layers.says}
-    return Stored(source.path, "ONNX", layers.arrays, layers.says, aliases, metadata, _notes(layers), (folder,))
+    notes = _notes(layers)
+    return Stored(source.path, "ONNX", layers.arrays, layers.says, aliases, metadata, notes, (folder,), layers.runs)
 
 
 def _notes(layers: Layers) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from .._safetensors_header import shown
 from ._beside import Folder
 from ._follow import FOLLOWED, Piece, Value, rows
 from ._nodes import Node, TensorMessage
+from ._runs import Body
 from ._tensors import Tensor, read_tensor
 from ._wire import DAMAGED, Message, refused
 
@@ -29,6 +30,9 @@ DEEPEST = 32
 _BODIES = {"If", "Loop", "Scan", "SequenceMap"}
 
 
+TOP = Body()
+
+
 class Graph:
     """What was found in a graph and the bodies in it, as it is read.
 
@@ -37,7 +41,7 @@ class Graph:
     names     other names for whole tensors that the file gives (`Identity` of a parameter that others share)
     """
 
-    def __init__(self, folder: Folder, use: Callable[[Node, list[Value | None], str], None]) -> None:
+    def __init__(self, folder: Folder, use: Callable[[Node, list[Value | None], Body], None]) -> None:
         self.folder = folder
         self.use = use
         self.tensors: list[tuple[Tensor, str]] = []
@@ -48,8 +52,8 @@ class Graph:
 Known = dict[str, Value]
 
 
-def read_graph(graph: Graph, message: Message, label: str = "", outer: tuple[Known, ...] = ()) -> None:
-    """Read a graph into `graph`; `label` says which body it is, `outer` the values of the graphs around it."""
+def read_graph(graph: Graph, message: Message, body: Body = TOP, outer: tuple[Known, ...] = ()) -> None:
+    """Read a graph into `graph`; `body` says which it is, `outer` the values of the graphs around it."""
     if len(outer) > DEEPEST:
         raise refused(message.source.path, message.begin, f"bodies of nodes lie in each other more than {DEEPEST} deep")
     known: Known = {}
@@ -63,19 +67,19 @@ def read_graph(graph: Graph, message: Message, label: str = "", outer: tuple[Kno
         elif number == 5:
             tensor = read_tensor(message.inside(field), graph.folder)
             tensor.name = tensor.name or f"initializer_{len(graph.tensors)}"
-            _add(graph, known, tensor, label)
+            _add(graph, known, tensor, body.label)
         elif number == 15:
-            _sparse(graph, known, message.inside(field), label)
+            _sparse(graph, known, message.inside(field), body)
         before = end
     scopes = (known, *outer)
     for begin, end in nodes:
-        _read_nodes(graph, Message(message.source, begin, end), label, scopes)
+        _read_nodes(graph, Message(message.source, begin, end), body, scopes)
 
 
-def _read_nodes(graph: Graph, message: Message, label: str, scopes: tuple[Known, ...]) -> None:
+def _read_nodes(graph: Graph, message: Message, body: Body, scopes: tuple[Known, ...]) -> None:
     for field in message:
         if field[0] == 1:
-            _take(graph, Node(message.inside(field)), label, scopes)
+            _take(graph, Node(message.inside(field)), body, scopes)
 
 
 def read_function(graph: Graph, message: Message) -> None:
@@ -88,7 +92,7 @@ def read_function(graph: Graph, message: Message) -> None:
             nodes.append(message.inside(field))
     known: Known = {}
     for node in nodes:
-        _take(graph, Node(node), name or "function", (known,))
+        _take(graph, Node(node), Body(name or "function", None), (known,))
 
 
 def _add(graph: Graph, known: Known, tensor: Tensor, label: str) -> None:
@@ -99,7 +103,7 @@ def _add(graph: Graph, known: Known, tensor: Tensor, label: str) -> None:
     graph.tensors.append((tensor, label))
 
 
-def _sparse(graph: Graph, known: Known, message: Message, label: str) -> None:
+def _sparse(graph: Graph, known: Known, message: Message, body: Body) -> None:
     """The values and the places of a sparse tensor, as two arrays."""
     name = ""
     for field in message:
@@ -107,19 +111,18 @@ def _sparse(graph: Graph, known: Known, message: Message, label: str) -> None:
             tensor = read_tensor(message.inside(field), graph.folder)
             name = tensor.name or name or f"sparse_{len(graph.tensors)}"
             tensor.name = f"{name}.{'values' if field[0] == 1 else 'indices'}"
-            _add(graph, known, tensor, label)
+            _add(graph, known, tensor, body.label)
     graph.sparse.append(name)
 
 
-def _take(graph: Graph, node: Node, label: str, scopes: tuple[Known, ...]) -> None:
+def _take(graph: Graph, node: Node, body: Body, scopes: tuple[Known, ...]) -> None:
     """One node: a constant, one that hands constants on, one that uses them, or one with bodies."""
     if node.domain == "" and node.op == "Constant":
-        _constant(graph, node, label, scopes[0])
+        _constant(graph, node, body, scopes[0])
         return
     if node.op in _BODIES and node.domain == "":
-        name = node.name or (node.outputs[0] if node.outputs else node.op)
-        for body, value in _bodies(node):
-            read_graph(graph, value, f"{label}.{name}.{body}" if label else f"{name}.{body}", scopes)
+        for attribute, value in _bodies(node):
+            read_graph(graph, value, body.inside(node, attribute), scopes)
         return
     inputs = [_find(scopes, name) for name in node.inputs]
     if not any(inputs):
@@ -128,10 +131,10 @@ def _take(graph: Graph, node: Node, label: str, scopes: tuple[Known, ...]) -> No
     made = follow(node, inputs) if follow is not None else None
     if made is not None and node.outputs:
         if node.op == "Identity" and made.whole is not None:
-            graph.names.append((node.outputs[0], made.whole, label))
+            graph.names.append((node.outputs[0], made.whole, body.label))
         scopes[0][node.outputs[0]] = replace(made, name=node.outputs[0])
-    elif follow is None:
-        graph.use(node, inputs, label)
+    elif follow is None or inputs[0] is None:
+        graph.use(node, inputs, body)
 
 
 def _bodies(node: Node) -> Iterator[tuple[str, Message]]:
@@ -153,7 +156,7 @@ def _find(scopes: tuple[Known, ...], name: str) -> Value | None:
     return None
 
 
-def _constant(graph: Graph, node: Node, label: str, known: Known) -> None:
+def _constant(graph: Graph, node: Node, body: Body, known: Known) -> None:
     """A Constant node: its one attribute is the value."""
     if not node.outputs:
         return
@@ -169,7 +172,7 @@ def _constant(graph: Graph, node: Node, label: str, known: Known) -> None:
             tensor = _listed(graph, name, attribute, value)
     if tensor is not None:
         tensor.constant = True
-        _add(graph, known, tensor, label)
+        _add(graph, known, tensor, body.label)
 
 
 def _listed(graph: Graph, name: str, attribute: str, value: Any) -> Tensor:

@@ -13,6 +13,7 @@ from ._graph import Graph
 from ._names import anonymous, prefix, scope
 from ._nodes import Node
 from ._roles import BIASES, ROLES, Claim, Part, addend, held
+from ._runs import Body, Run
 from ._tensors import Tensor
 
 __all__ = ["Layers"]
@@ -30,6 +31,8 @@ _PRODUCTS = ("onnx.MatMul", "onnx.Gemm")
 _THEN_BIAS = (*_PRODUCTS, "onnx.GroupNormalization")
 """Kinds whose nodes may have no bias of their own, but a node that adds one after them."""
 
+_PLAIN = ("Add", "BiasAdd")
+"""Those of the nodes that add a vector which do nothing else."""
 _COUNTS = ("int64", "int32", "bool")
 """What shapes, axes and masks are stored as; no weights are."""
 
@@ -37,15 +40,27 @@ _COUNTS = ("int64", "int32", "bool")
 class _Use:
     """A layer before it has a name: what is known of the node that was seen first, the names of others like it."""
 
-    __slots__ = ("claim", "label", "last", "module", "names", "nodes", "output")
+    __slots__ = ("biased", "claim", "label", "last", "module", "names", "output", "runs")
 
     def __init__(self, node: Node, claim: Claim, label: str) -> None:
         self.claim = claim
         self.label = label
         self.module, self.last = scope(node)
         self.names = [node.name]
-        self.nodes = 0
+        self.runs: list[Run] = []
+        self.biased: set[int] | None = None if "bias" in claim.words else set()
         self.output = node.outputs[0] if node.outputs else ""
+
+    def told(self) -> list[Run]:
+        """Its runs. One that gives the sum before a bias is added says so: the bias takes no part in it."""
+        if self.biased is None or "bias" not in self.claim.words:
+            return self.runs
+        words = {word: word for word in self.claim.words if word != "bias"}
+        bare = [
+            run if i in self.biased else replace(run, config={**run.config, "words": words})
+            for i, run in enumerate(self.runs)
+        ]
+        return bare
 
 
 class Layers:
@@ -54,6 +69,7 @@ class Layers:
     arrays    every array, in the file's order
     says      layer -> its kind and what its node states
     aliases   the names of nodes -> the layers that they are
+    runs      layer -> the nodes that run it, in the graph's order
     small     how many constants are left out: single numbers and lists of integers, which reckon with shapes
     """
 
@@ -63,15 +79,17 @@ class Layers:
         self.arrays: tuple[Array, ...] = ()
         self.says: dict[str, dict[str, Any]] = {}
         self.aliases: dict[str, str] = {}
+        self.runs: dict[str, list[Run]] = {}
         self.small = 0
         self._parts: dict[str, Part] = {}
         self._layers: set[str] = set()
         self._uses: dict[object, _Use] = {}
         self._stacks: dict[str, list[tuple[int, int, int]]] = {}
-        self._waiting: dict[str, _Use] = {}
+        self._waiting: dict[str, tuple[_Use, int]] = {}
+        self._shaped: dict[str, str] = {}
         self._owned: dict[Tensor, list[str]] = {}
         self._scopes: dict[Tensor, str] = {}
-        self._groups: dict[str, int] = {}
+        self._groups: dict[str, tuple[int, str, float]] = {}
         self._numbers: dict[str, int] = {}
 
     def finish(self) -> None:
@@ -84,13 +102,17 @@ class Layers:
         self._rest()
         self.arrays = tuple(self._arrays())
 
-    def _take(self, node: Node, inputs: list[Any], label: str) -> None:
+    def _take(self, node: Node, inputs: list[Any], body: Body) -> None:
+        if inputs[0] is None and node.op == "Reshape" and node.outputs:
+            self._shaped[node.outputs[0]] = node.inputs[0]
+            return
         if node.op in BIASES and self._bias(node, inputs):
             return
         role = ROLES.get(node.op)
         claim = role(node, inputs) if role is not None else self._scaled(node, inputs)
         if claim is not None and _is_core(node, claim):
-            self._groups[scope(node)[0]] = claim.words["weight"].tensor.count
+            entered = self._shaped.get(node.inputs[0], "")
+            self._groups[scope(node)[0]] = claim.words["weight"].tensor.count, entered, claim.said["eps"]
             return
         if claim is None:
             for value in inputs:
@@ -100,48 +122,53 @@ class Layers:
             return
         for layer, kind in claim.stated.items():
             self.says.setdefault(layer, {"kind": kind})
+            self.runs.setdefault(layer, []).append(_run(node, claim, body))
         if claim.words and not any(_leaf(part.name).startswith(_OF_CELLS) for part in claim.words.values()):
-            self._claim(node, claim, label)
+            self._claim(node, claim, body)
 
-    def _claim(self, node: Node, claim: Claim, label: str) -> None:
+    def _claim(self, node: Node, claim: Claim, body: Body) -> None:
         """A layer of its own, or one more use of a layer that is known."""
         signature = tuple((word, part.tensor.origin or part.tensor, part.first) for word, part in claim.words.items())
         use = self._uses.get(signature)
         if use is None:
-            use = self._uses[signature] = _Use(node, claim, label)
+            use = self._uses[signature] = _Use(node, claim, body.label)
         elif len(use.names) < NAMES:
             use.names.append(node.name)
-        use.nodes += 1
+        use.runs.append(_run(node, claim, body))
         if node.outputs and claim.kind.startswith(_THEN_BIAS):
-            self._waiting[node.outputs[0]] = use
+            self._waiting[node.outputs[0]] = use, len(use.runs) - 1
 
     def _scaled(self, node: Node, inputs: list[Any]) -> Claim | None:
         """The scale of a group normalisation that torch's exporter takes apart: ones, then the scale, then the bias."""
         module = scope(node)[0]
-        groups = self._groups.get(module) if node.op == "Mul" else None
+        groups, entered, eps = self._groups.get(module, (0, "", 0.0)) if node.op == "Mul" else (0, "", 0.0)
         part = held(inputs, 0, vector=True) or held(inputs, 1, vector=True)
         if not groups or part is None or part.tensor.count % groups or not part.tensor.count:
             return None
         del self._groups[module]
-        return Claim("onnx.GroupNormalization", {"weight": part}, {"num_groups": groups})
+        said = {"num_groups": groups, "eps": eps}
+        return Claim("onnx.GroupNormalization", {"weight": part}, said, config={"entered": entered})
 
     def _bias(self, node: Node, inputs: list[Any]) -> bool:
         """Whether the node adds a vector to what a product gave: the vector is then the bias of that layer."""
         for place, name in enumerate(node.inputs[:2]):
-            use = self._waiting.get(name)
-            if use is None:
+            if name not in self._waiting:
                 continue
+            use, number = self._waiting[name]
             product = use.claim.kind.startswith(_PRODUCTS)
-            part = addend(inputs, 1 - place) if product else held(inputs, 1 - place, vector=True)
+            columns = product and "output" in use.runs[number].config.get("turned", ())
+            part = addend(inputs, 1 - place, columns=columns) if product else held(inputs, 1 - place, vector=True)
             if part is None:
                 continue
             words = use.claim.words
-            if "bias" in words:
-                return words["bias"].tensor is part.tensor
             weight = next(iter(words.values()))
-            if part.tensor.count == weight.shape[0 if use.claim.kind.endswith("(turned)") else -1]:
-                words["bias"] = part
-                return True
+            counts = weight.shape[0 if use.claim.kind.endswith("(turned)") else -1]
+            if part.tensor.count != counts or words.setdefault("bias", part).tensor is not part.tensor:
+                continue
+            if node.op in _PLAIN and node.outputs and use.biased is not None:
+                use.runs[number] = replace(use.runs[number], gives=(node.outputs[0],))
+                use.biased.add(number)
+            return True
         return False
 
     def _name(self, use: _Use) -> None:
@@ -160,7 +187,8 @@ class Layers:
         stack = self._stacks.get(name)
         if not stack or stack[-1][:2] != (units, ways) or reads != units * ways:
             return ""
-        self._put(name, _suffixed(use.claim, len(stack)), use.nodes)
+        self._put(name, _suffixed(use.claim, len(stack)), len(use.runs))
+        self.runs[name] += [replace(run, config={**run.config, "layer": len(stack)}) for run in use.runs]
         stack.append(use.claim.stack)
         return name
 
@@ -176,7 +204,8 @@ class Layers:
         if name in self._layers or (name == "" and own is None):
             name = f"{name}.{last}" if name and last and last != name else name or "layer"
             name = self._free(name, use.label, self._layers)
-        self._put(name, words, use.nodes)
+        self._put(name, words, len(use.runs))
+        self.runs[name] = use.told()
         self.says[name] = {"kind": claim.kind, **claim.said}
         if claim.stack is not None:
             self._stacks[name] = [claim.stack]
@@ -230,6 +259,19 @@ class Layers:
             tied = tuple(other for other in owners if other != path) if path in owners[:1000] else ()
             role = "buffer" if tensor.dtype in _COUNTS else "parameter"
             yield Array(path, path, part.shape, tensor.dtype, storage, role, tied=tied[:1000])
+
+
+def _run(node: Node, claim: Claim, body: Body) -> Run:
+    """What a node of a layer reads and gives."""
+    reads = {
+        word: node.inputs[place]
+        for word, place in claim.reads.items()
+        if node.inputs[place : place + 1] not in ([], [""])
+    }
+    config = {word: value for word, value in claim.config.items() if word != "entered"}
+    if "entered" in claim.config:
+        reads = {"input": claim.config["entered"]}
+    return Run(node.op, node.name, reads, tuple(node.outputs), body.way, config)
 
 
 def _and(*notes: str) -> str:

@@ -38,6 +38,8 @@ class Claim:
 
     stack    for recurrent layers: (units, directions, what it reads); others have none
     stated   layers whose arrays go by their own names, and the kinds of those
+    reads    argument -> which of the node's inputs that is
+    config   what holds for this node alone, where others may share its arrays
     """
 
     kind: str
@@ -45,12 +47,19 @@ class Claim:
     said: dict[str, Any] = field(default_factory=dict)
     stack: tuple[int, int, int] | None = None
     stated: dict[str, str] = field(default_factory=dict)
+    reads: dict[str, int] = field(default_factory=lambda: {"input": 0})
+    config: dict[str, Any] = field(default_factory=dict)
 
 
-def addend(inputs: Inputs, place: int) -> Part | None:
-    """A vector along the last axis of what it is added to; one along another is no bias of neurons."""
+def addend(inputs: Inputs, place: int, *, columns: bool = False) -> Part | None:
+    """A vector along the last axis of what it is added to, or with `columns` the last but one: there the neurons are.
+
+    One along another axis is no bias of neurons.
+    """
     part = held(inputs, place, vector=True)
     shape = part.tensor.shape if part is not None else ()
+    if columns:
+        shape = shape[:-1] if shape[-1:] == (1,) else (0,)
     return part if part is None or not shape or shape[-1] == part.tensor.count else None
 
 
@@ -79,28 +88,45 @@ def _conv(node: Node, inputs: Inputs) -> Claim | None:
         return None
     words = {"weight": weight}
     words |= {} if node.op == "ConvInteger" else _words(inputs, {"bias": 2})
-    name = "ConvTranspose" if node.op == "ConvTranspose" else "Conv"
-    return Claim(f"onnx.{name}", words, _geometry(node, len(weight.shape) - 2))
+    reads = {"input": 0, "input_zero": 2, "weight_zero": 3} if node.op == "ConvInteger" else {"input": 0}
+    name = node.op if node.op != "FusedConv" else "Conv"
+    said = _geometry(node, len(weight.shape) - 2)
+    return Claim(f"onnx.{name}", words, said, reads=reads, config={**said, **_fused(node)})
+
+
+def _fused(node: Node) -> dict[str, Any]:
+    """What a fused node does beside its sum, as the cause of a difference."""
+    curve = node.attributes().get("activation", b"")
+    return {"opaque": f"the node {node.op} applies {curve} to its sum"} if isinstance(curve, str) and curve else {}
 
 
 def _quantised_conv(node: Node, inputs: Inputs) -> Claim | None:
     weight = _steps(inputs, 3, 0)
     if weight is None or len(weight.shape) < 3:
         return None
-    return Claim("onnx.Conv", {"weight": weight, **_words(inputs, {"bias": 8})}, _geometry(node, len(weight.shape) - 2))
+    said = _geometry(node, len(weight.shape) - 2)
+    words = {"weight": weight, **_words(inputs, {"bias": 8})}
+    return Claim("onnx.QLinearConv", words, said, reads=_QLINEAR_CONV, config=said)
+
+
+_AUTO = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower"}
 
 
 def _geometry(node: Node, rank: int) -> dict[str, Any]:
-    """The settings of a convolution; the padding only where it is alike on both sides, else positions are not known."""
+    """The settings of a convolution. Of a transposed one that is told the size of its output, none are stated."""
+    attributes = node.attributes()
     said: dict[str, Any] = {"groups": node.number("group", 1)}
-    pads, auto = node.numbers("pads"), node.attributes().get("auto_pad", "NOTSET")
-    pads = pads or (0,) * (2 * rank)
-    if auto in ("NOTSET", "VALID") and len(pads) == 2 * rank and pads[:rank] == pads[rank:]:
-        said["padding"] = pads[:rank]
-        said["stride"] = node.numbers("strides") or (1,) * rank
-        said["dilation"] = node.numbers("dilations") or (1,) * rank
-        if node.op == "ConvTranspose":
-            said["output_padding"] = node.numbers("output_padding") or (0,) * rank
+    pads, auto = node.numbers("pads") or (0,) * (2 * rank), attributes.get("auto_pad", "NOTSET")
+    transposed = node.op == "ConvTranspose"
+    if len(pads) != 2 * rank or (transposed and (auto in _AUTO or "output_shape" in attributes)):
+        return said
+    sides = tuple(zip(pads[:rank], pads[rank:], strict=True))
+    even = all(before == after for before, after in sides)
+    said["padding"] = _AUTO.get(auto) or ((0,) * rank if auto == "VALID" else pads[:rank] if even else sides)
+    said["stride"] = node.numbers("strides") or (1,) * rank
+    said["dilation"] = node.numbers("dilations") or (1,) * rank
+    if transposed:
+        said["output_padding"] = node.numbers("output_padding") or (0,) * rank
     return said
 
 
@@ -111,20 +137,39 @@ def _gemm(node: Node, inputs: Inputs) -> Claim | None:
     alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
     weight = claim.words["weight"]
     scaled = f"the node multiplies its sum by {alpha:g}" if alpha != 1 else ""
-    note = "; ".join(filter(None, (weight.note, scaled)))
-    words = {"weight": Part(weight.tensor, weight.name, weight.shape, note=note)}
+    words = {"weight": replace(weight, note="; ".join(filter(None, (weight.note, scaled))))}
     bias = addend(inputs, 2)
-    if bias is not None and bias.tensor.count > 1 - (claim.kind == ""):
-        words["bias"] = Part(
-            bias.tensor, bias.name, bias.shape, note=f"times {beta:g} in the node" if beta != 1 else ""
-        )
-    return Claim(claim.kind, words)
+    if bias is not None and bias.tensor.count == weight.shape[0 if claim.kind.endswith("(turned)") else -1]:
+        words["bias"] = replace(bias, note=f"times {beta:g} in the node" if beta != 1 else "")
+    config: dict[str, Any] = _fused(node)
+    config |= {"alpha": alpha} if alpha != 1 else {}
+    config |= {"beta": beta} if beta != 1 else {}
+    if node.number("transA", 0):
+        config["turned"] = ("input",)
+    if "bias" not in words and len(node.inputs) > 2 and node.inputs[2]:
+        config["opaque"] = f"the node adds {node.inputs[2]!r}, which has no number for each neuron"
+    return Claim(claim.kind, words, config=config)
 
 
 def _matmul(node: Node, inputs: Inputs) -> Claim | None:
-    if len(inputs) > 1 and inputs[1] is None and inputs[0] is not None:
-        return _product(inputs, 0, node.number("transA", 0) == 0, "MatMul")
-    return _product(inputs, 1, node.number("transB", 0) != 0, "MatMul")
+    """A product; where the weight stands on the left, each column of what enters is read by every neuron."""
+    left = len(inputs) > 1 and inputs[1] is None and inputs[0] is not None
+    name = "MatMulInteger" if node.op == "MatMulInteger" else "MatMul"
+    turned = node.number("transA", 0) == 0 if left else node.number("transB", 0) != 0
+    claim = _product(inputs, 0 if left else 1, turned, name)
+    if claim is None:
+        return None
+    across = node.number("transB" if left else "transA", 0) != 0
+    sides = (*(("input",) if left != across else ()), *(("output",) if left else ()))
+    alpha = node.real("alpha", 1.0)
+    config: dict[str, Any] = {"turned": sides} if sides else {}
+    config |= {"alpha": alpha} if alpha != 1 else {}
+    if node.number("transBatchA", 0) or node.number("transBatchB", 0):
+        config["opaque"] = f"the node {node.op} moves the first axis of what enters"
+    reads = {"input": 1 if left else 0}
+    if name == "MatMulInteger":
+        reads |= {"input_zero": 3, "weight_zero": 2} if left else {"input_zero": 2, "weight_zero": 3}
+    return replace(claim, reads=reads, config=config)
 
 
 def _product(inputs: Inputs, place: int, turned: bool, name: str) -> Claim | None:
@@ -140,7 +185,13 @@ def _product(inputs: Inputs, place: int, turned: bool, name: str) -> Claim | Non
 
 def _quantised_matmul(node: Node, inputs: Inputs) -> Claim | None:
     weight = _steps(inputs, 3, 1)
-    return Claim("onnx.MatMul", {"weight": weight}) if weight is not None and len(weight.shape) == 2 else None
+    if weight is None or len(weight.shape) != 2:
+        return None
+    return Claim("onnx.QLinearMatMul", {"weight": weight}, reads=_QLINEAR)
+
+
+_QLINEAR = {"input": 0, "input_scale": 1, "input_zero": 2, "output_scale": 6, "output_zero": 7}
+_QLINEAR_CONV = {**_QLINEAR, "weight_scale": 4}
 
 
 def _steps(inputs: Inputs, place: int, axis: int) -> Part | None:
@@ -154,16 +205,20 @@ def _steps(inputs: Inputs, place: int, axis: int) -> Part | None:
 
 
 def _norm(kind: str, places: dict[str, int]) -> Callable[[Node, Inputs], Claim | None]:
+    """A normalisation. One that first adds what skipped some layers has no formula: its kind says so."""
+
     def claim(node: Node, inputs: Inputs) -> Claim | None:
         words = _words(inputs, places)
         if "weight" not in words:
             return None
         said: dict[str, Any] = {"eps": node.real("epsilon", 1e-12 if node.domain else 1e-5)}
-        if kind in ("LayerNormalization", "RMSNormalization"):
+        if kind.endswith(("LayerNormalization", "RMSNormalization")):
             said["normalized_shape"] = words["weight"].tensor.shape
             words = {word: Part(p.tensor, p.name, p.tensor.shape) for word, p in words.items()}
         if kind == "GroupNormalization":
             said["num_groups"] = node.number("num_groups", 1)
+        if kind == "BatchNormalization" and node.number("training_mode", 0):
+            said["training"] = True
         return Claim(f"onnx.{kind}", words, said)
 
     return claim
@@ -173,7 +228,7 @@ def _gather(node: Node, inputs: Inputs) -> Claim | None:
     table = held(inputs, 0)
     if table is None or len(table.shape) != 2 or node.number("axis", 0) or not _floating(table.tensor):
         return None
-    return Claim("onnx.Gather", {"weight": table})
+    return Claim("onnx.Gather", {"weight": table}, reads={"input": 1})
 
 
 def _floating(tensor: Tensor) -> bool:
@@ -182,7 +237,9 @@ def _floating(tensor: Tensor) -> bool:
 
 def _slope(node: Node, inputs: Inputs) -> Claim | None:
     words = _words(inputs, {"weight": 1})
-    return Claim("onnx.PRelu", words) if words else None
+    shape = words["weight"].tensor.shape if words else ()
+    last = len(shape) > 0 and shape[-1] == words["weight"].tensor.count > 1
+    return Claim("onnx.PRelu", words, {"format": "channels_last"} if last else {}) if words else None
 
 
 def _attention(node: Node, inputs: Inputs) -> Claim | None:
@@ -274,9 +331,9 @@ ROLES: dict[str, Callable[[Node, Inputs], Claim | None]] = {
     "InstanceNormalization": _norm("InstanceNormalization", _SCALED),
     "GroupNormalization": _norm("GroupNormalization", _SCALED),
     "LayerNormalization": _norm("LayerNormalization", _SCALED),
-    "SkipLayerNormalization": _norm("LayerNormalization", {"weight": 2, "bias": 3}),
+    "SkipLayerNormalization": _norm("SkipLayerNormalization", {"weight": 2, "bias": 3}),
     **dict.fromkeys(("RMSNormalization", "SimplifiedLayerNormalization"), _norm("RMSNormalization", {"weight": 1})),
-    "SkipSimplifiedLayerNormalization": _norm("RMSNormalization", {"weight": 2}),
+    "SkipSimplifiedLayerNormalization": _norm("SkipRMSNormalization", {"weight": 2}),
     "Gather": _gather,
     "PRelu": _slope,
     **dict.fromkeys(("Attention", "QAttention"), _attention),

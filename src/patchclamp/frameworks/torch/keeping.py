@@ -68,6 +68,14 @@ class TorchKeeper:
             entries.append((name, dtype_name(value.dtype), tuple(value.shape), _chunker(shown)))
         return entries, ties
 
+    def held(self) -> torch.nn.Module:
+        """The module itself: its arrays are edited in place."""
+        return self.model
+
+    def save_as(self, path: str) -> bool:
+        """A state is saved as safetensors; torch's own files are pickles, which are not written."""
+        return False
+
     def raw(self, value: torch.Tensor) -> bytes:
         """The bytes of a tensor, little-endian, in row-major order."""
         return b"".join(bytes(chunk) for chunk in _chunks(value))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ...errors import RunError
+from ..surely import surely
 
 __all__ = ["surely", "unchanged"]
 
@@ -192,16 +193,3 @@ def _settings() -> list[Callable[[], Any]]:
     later(torch.set_default_dtype, torch.get_default_dtype())
     later(torch.set_grad_enabled, torch.is_grad_enabled())
     return found
-
-
-def surely(action: Callable[[], None]) -> None:
-    """Do what must not be left half done. An interrupt starts it again, and is raised at the end."""
-    interrupted: KeyboardInterrupt | None = None
-    while True:
-        try:
-            action()
-            break
-        except KeyboardInterrupt as error:
-            interrupted = error
-    if interrupted is not None:
-        raise interrupted

@@ -1,0 +1,41 @@
+"""What a Keras network that computes with JAX needs of JAX while it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import jax
+from jax.core import Tracer
+
+from . import values
+
+__all__ = ["alone", "leaving", "traced", "uncompiled", "values", "wide"]
+
+
+def leaving(model: Any, layers: Iterable[Any]) -> AbstractContextManager[Any]:
+    """JAX keeps nothing beside Keras' variables."""
+    return nullcontext()
+
+
+def uncompiled() -> AbstractContextManager[Any]:
+    """Scans and compiled parts run as Python, step by step, so that what is inside them has numbers."""
+    off: AbstractContextManager[Any] = jax.disable_jit()
+    return off
+
+
+def wide() -> AbstractContextManager[Any]:
+    """Where float64 can be computed with."""
+    on: AbstractContextManager[Any] = jax.enable_x64(True)
+    return on
+
+
+def traced(value: Any) -> bool:
+    """Whether a value has no numbers, because something is traced and not run."""
+    return isinstance(value, Tracer)
+
+
+def alone(mask: Any) -> Any:
+    """Which rows of a mask may attend to nothing and are made zero: none, they attend to all alike."""
+    return None
