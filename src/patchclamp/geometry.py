@@ -83,7 +83,7 @@ class Geometry:
             word if word in ("circular", "reflect") else mode,
             transposed,
             extra or (0,) * rank,
-            "" if transposed else _HALVES.get(word, "later" if word in ("circular", "reflect") else ""),
+            "" if transposed else _HALVES.get(word, "around" if word in ("circular", "reflect") else ""),
             bool(config.get("mirrored", False)),
         )
 
@@ -92,7 +92,7 @@ class Geometry:
         if not self.halves:
             return self.padding[axis]
         stride, reach = self.stride[axis], self.dilation[axis] * (self.kernel[axis] - 1) + 1
-        if self.mode != "zeros":
+        if self.halves == "around":
             return (reach - 1) // 2, reach // 2
         total = max((-(-length // stride) - 1) * stride + reach - length, 0)
         small, large = total // 2, total - total // 2
@@ -136,7 +136,8 @@ class Geometry:
         dilation, stride = self.dilation[axis], self.stride[axis]
         if self.transposed:
             order = reversed(range(self.kernel[axis])) if self.mirrored else range(self.kernel[axis])
-            return [_spread(place + before - tap * dilation, stride, length) for tap in order]
+            wrap = self.mode == "circular"
+            return [_spread(place + before - tap * dilation, stride, length, wrap) for tap in order]
         start = place * stride - before
         return [_inside(start + tap * dilation, length, self.mode) for tap in range(self.kernel[axis])]
 
@@ -170,9 +171,11 @@ def _given_size(word: str, reach: int, stride: int, extra: int | None) -> tuple[
     return reach - 1 - left, reach - 1 - (total - left)
 
 
-def _spread(offset: int, stride: int, length: int) -> int:
-    """Which input of a transposed convolution lands on an output offset."""
+def _spread(offset: int, stride: int, length: int, wrap: bool) -> int:
+    """Which input of a transposed convolution lands on an output offset; with `wrap` the input goes on around itself."""
     index, between = divmod(offset, stride)
+    if between == 0 and wrap:
+        return index % length
     return index if between == 0 and 0 <= index < length else NOTHING
 
 

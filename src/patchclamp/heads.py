@@ -85,6 +85,7 @@ class Slots(Taken):
     """A probe on the projection that reads what heads give: it copies these slots of its input.
 
     With `array` it is put on the attention itself, which uses that array of the projection in a call of its own.
+    `inner` are the sizes of the axes that it reads, where these are several: heads and what lies in a head.
     """
 
     runner: Runner
@@ -92,6 +93,7 @@ class Slots(Taken):
     numbers: Sequence[int]
     array: str = ""
     position: tuple[int, ...] = ()
+    inner: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, model: Model, neurons: Neurons) -> Slots:
@@ -105,7 +107,8 @@ class Slots(Taken):
         if layer.kind is not None and layer.kind.called:
             part = via.removeprefix(f"{layer.name}.") if layer.name else via
             return cls(model.runner, layer, slots(neurons), f"{part}.weight", neurons.position)
-        return cls(model.runner, model.layers[via], slots(neurons), position=neurons.position)
+        reads = model.layers[via]
+        return cls(model.runner, reads, slots(neurons), position=neurons.position, inner=_inner(reads))
 
     def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         self.begin()
@@ -129,7 +132,7 @@ class Slots(Taken):
             self._read(inputs["input"], config, ("step", "batch"))
 
     def _read(self, main: Any, config: Mapping[str, Any], names: tuple[str, ...]) -> None:
-        count = len(main.shape) - 1
+        count = len(main.shape) - max(len(self.inner), 1)
         names = (*names, *(f"at{i}" for i in range(count - len(names))))[:count]
         index: list[Any] = [slice(None)] * count
         if self.position:
@@ -137,10 +140,21 @@ class Slots(Taken):
             at = bounded(self.layer, tuple(main.shape[axis] for axis in free), self.position)
             for axis, place in zip(free, at, strict=True):
                 index[axis] = place
-        rows = [main[(*index, number)] for number in self.numbers]
+        inner = self.inner or main.shape[-1:]
+        rows = [main[(*index, *map(int, np.unravel_index(number, inner)))] for number in self.numbers]
         seen = Seen({}, dict(config), self.runner.stack(rows), stacked=True)
         seen.axes["output"] = tuple(name for name, i in zip(names, index, strict=True) if isinstance(i, slice))
         self.add(seen)
+
+
+def _inner(part: LayerInfo) -> tuple[int, ...]:
+    """The sizes of the input axes of a projection, if it has several: `in0 in1 neuron`."""
+    placed = part.main.placed if part.main is not None else ()
+    found: tuple[int, ...] = ()
+    for item in placed:
+        sizes = item.layout.sizes.items()
+        found = found or tuple(size for name, size in sizes if name[:2] == "in" and name[2:].isdigit())
+    return found
 
 
 def heads_of(neurons: Neurons) -> tuple[int, ...]:

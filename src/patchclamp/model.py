@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from .address import Addresses
 from .arrays import Array
-from .axes import Size
+from .axes import Axis, Line, Size
 from .errors import AddressError, AxisError, EditError
 from .frozen import dataclass, field, replace
 from .kinds.row import Kind, Part, Place
@@ -265,7 +265,7 @@ def _population(name: str, part: Part, kind: Kind, find: Find, sizes: Mapping[st
     for word, line in part.arrays.items():
         for array, at in _places(kind, word, find):
             try:
-                placed.append(Placed(word, array, fit(line, array.shape, sizes), at))
+                placed.append(Placed(word, array, fit(line, array.shape, sizes), {**at, **_one_label(kind, word)}))
             except AxisError as error:
                 raise AxisError(f"{array.name} {array.shape} as {line!r}: {error.message}") from error
     axes = _neuron_axes(kind, part, placed, sizes)
@@ -321,7 +321,21 @@ def _facets(kind: Kind, placed: Sequence[Placed]) -> tuple[AxisSize, ...]:
         for name in kind.facets:
             if name in item.layout.sizes and name not in found:
                 found[name] = AxisSize(name, item.layout.sizes[name], _labels(item.layout, name))
+    if placed:
+        found.update({axis.name: AxisSize(axis.name, len(axis.labels), axis.labels) for axis in _labelled(kind)})
     return tuple(found.values())
+
+
+def _labelled(kind: Kind) -> Iterable[Axis]:
+    """The facets that a row states with their labels, because each of its arrays holds one alone."""
+    terms = (term for name in kind.facets if "{" in name for term in Line.parse(name).terms)
+    return (axis for term in terms for axis in term.axes() if isinstance(axis, Axis))
+
+
+def _one_label(kind: Kind, word: str) -> dict[str, int]:
+    """The coordinate of an array that holds one label of a facet: one that is `weight_ih.forget` to the formula."""
+    label = kind.words.get(word, "").partition(".")[2]
+    return {axis.name: axis.labels.index(label) for axis in _labelled(kind) if label in axis.labels}
 
 
 def _labels(layout: Layout, name: str) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ _ADAPTERS = {
 """Framework -> its adapter, which is imported only if the framework is. With torch beneath it a Keras layer is also a
 torch module, so Keras is asked first."""
 _TREE = "patchclamp.frameworks.torch.tree"
+_ONNX = "patchclamp.frameworks.onnx.opening"
 _COMPOSED = "patchclamp.files.composed"
 _NAMING = "patchclamp.files.naming"
 _RENAMED = "patchclamp.files.renamed"
@@ -76,6 +77,9 @@ def _adapter(thing: Any) -> Any:
 
 def _open_file(path: str, tree: bool | None) -> Model:
     stored = open_stored(path)
+    if stored.runs:
+        found: Model = import_module(_ONNX).attached(model_of(stored), stored.sources[0], stored.arrays, stored.runs)
+        return found
     if tree is False or (tree is None and not _by_itself(path, stored)):
         return model_of(stored)
     try:

@@ -14,7 +14,7 @@ from .axes import Axis, Line, Product, Size, Sum, Term
 from .errors import AxisError
 from .frozen import replace
 from .kinds.row import View
-from .layout import fit
+from .layout import Layout, fit
 from .model import AxisSize, LayerInfo, Neurons, Placed, Population, stated_sizes
 
 __all__ = ["source", "viewed", "with_views"]
@@ -105,18 +105,40 @@ def _population(name: str, view: View, part: LayerInfo, sizes: Mapping[str, Size
     packing = Line.parse(view.line).terms[0]
     count = len(main) if view.side == "out" else _fan(main)
     packed = fit(Line((packing,)), (count,), _known(packing, sizes))
+    own = [axis.name for axis in main.axes]
     placed = []
     for item in main.placed:
-        line = Line(tuple(_restated(term, packing, view.side) for term in item.layout.line.terms))
+        entering = _entering(item.layout)
+        spelled = _spelled(own if view.side == "out" else entering, packing)
+        if view.side == "in":
+            spelled = {**{n: Axis(n.replace("neuron", "to")) for n in own}, **spelled}
+        line = Line(tuple(_restated(term, spelled) for term in item.layout.terms))
         if view.side == "out" or any(axis.name in view.neuron for term in line.terms for axis in term.axes()):
-            known = {key: size for key, size in item.layout.sizes.items() if key not in ("neuron", "in")}
+            known = {key: size for key, size in item.layout.sizes.items() if key not in spelled}
             placed.append(Placed(item.word, item.array, fit(line, item.layout.shape, {**known, **packed.sizes})))
     axes = tuple(AxisSize(axis, packed.sizes[axis]) for axis in view.neuron)
     return Population(name, view.noun or name, axes, (), tuple(placed), dict(view.fixed), part.name, packed, view.side)
 
 
+def _entering(layout: Layout) -> list[str]:
+    """The axes along which an array's inputs lie: `in`, or `in0`, `in1` where a line has several."""
+    return [name for name in layout.sizes if name.rstrip("0123456789") == "in"]
+
+
 def _fan(main: Population) -> int:
-    return max((item.layout.sizes.get("in", 0) for item in main.placed), default=0)
+    fans = ([item.layout.sizes[name] for name in _entering(item.layout)] for item in main.placed)
+    return max((math.prod(sizes) for sizes in fans if sizes), default=0)
+
+
+def _spelled(names: Sequence[str], packing: Term) -> dict[str, Term]:
+    """What stands for a part's axes: the packing for its one axis, or one item of it for each of several."""
+    plain = [name for name in names if name in ("neuron", "in")] or list(names)
+    if len(plain) < 2:
+        return dict.fromkeys(plain, packing)
+    items = packing.items if isinstance(packing, Product) else ()
+    if len(items) != len(plain):
+        raise AxisError(f"{packing} is not one name for each of {' '.join(plain)}")
+    return dict(zip(plain, items, strict=True))
 
 
 def _known(term: Term, sizes: Mapping[str, Size]) -> dict[str, Size]:
@@ -124,14 +146,12 @@ def _known(term: Term, sizes: Mapping[str, Size]) -> dict[str, Size]:
     return {name: size for name, size in sizes.items() if name in names}
 
 
-def _restated(term: Term, packing: Term, side: str) -> Term:
-    """A term of the part's line with the packing in place of its neurons, or of its inputs for what a part reads."""
+def _restated(term: Term, spelled: Mapping[str, Term]) -> Term:
+    """A term of the part's line with other names for its axes."""
     if isinstance(term, Axis):
-        if term.name == ("neuron" if side == "out" else "in"):
-            return packing
-        return Axis("to") if side == "in" and term.name == "neuron" else term
+        return spelled.get(term.name, term)
     if isinstance(term, Product):
-        return Product(tuple(_restated(item, packing, side) for item in term.items))
+        return Product(tuple(_restated(item, spelled) for item in term.items))
     if isinstance(term, Sum):
         raise AxisError(f"a view cannot be of {term}")
     return term

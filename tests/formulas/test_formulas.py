@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from patchclamp.formulas import FORMULAS, QUANTISED, Case, Precision, rounding
-from patchclamp.formulas.recurrent import run
+from patchclamp.formulas.curve import curve
+from patchclamp.formulas.recurrent import Cell, Walk, run
 from patchclamp.kinds import CATALOGUE, library
 from patchclamp.kinds.named import indexed
 
@@ -79,6 +82,16 @@ def test_a_bag_that_is_empty(mode):
     assert np.allclose(FORMULAS["embedding_bag"](given).values.T, expected)
 
 
+def steps(gates, *, reverse=False):
+    """The usual equations of a cell with these gates."""
+    tanh = partial(curve, "tanh")
+    return Cell(tuple(gates.split()), partial(curve, "sigmoid"), tanh, tanh, reverse=reverse)
+
+
+def walk(lengths, most):
+    return Walk(np.arange(most) < np.array(lengths)[:, None], np.array(lengths))
+
+
 def test_the_steps_of_an_lstm_by_hand():
     """One unit, one input, two steps, every sum written out."""
     weights = {
@@ -89,7 +102,7 @@ def test_the_steps_of_an_lstm_by_hand():
     }
     zero = np.zeros((1, 1, 1))
     x = np.array([[[1.5], [-2.0]]])
-    [[trace]] = run([[weights]], x, (zero, zero), np.array([2]), DOUBLE, "tanh")
+    [[trace]] = run([[weights]], x, (zero, zero), walk([2], 2), DOUBLE, [steps("input forget cell output")])
     h = c = 0.0
 
     def sigmoid(value):
@@ -123,7 +136,8 @@ def test_sequences_of_different_lengths_end_where_they_end():
         side.update({name: values.reshape(3, 4, *values.shape[1:]) for name, values in side.items()})
     x, lengths = torch.randn(3, 6, 3).double(), [6, 2, 4]
     zero = np.zeros((2, 3, 4))
-    [traces] = run([directions], x.numpy(), (zero, zero), np.array(lengths), DOUBLE, "tanh")
+    rules = [steps("reset update new"), steps("reset update new", reverse=True)]
+    [traces] = run([directions], x.numpy(), (zero, zero), walk(lengths, 6), DOUBLE, rules)
     for row, length in enumerate(lengths):
         left = gru(x[row, :length])[0].detach().numpy()
         assert np.allclose(traces[0].hidden[row, :length], left[:, :4])

@@ -28,7 +28,7 @@ _RUNNING = "running_mean"
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "moving_mean", "moving_variance", "mean", "var")
 _BEHIND = ".parametrizations."
 _TEXT = (
-    *("padding", "padding_mode", "mode", "nonlinearity"),
+    *("padding", "padding_mode", "mode", "nonlinearity", "format"),
     *("data_format", "activation", "recurrent_activation"),
 )
 """The attributes of layers that are words."""
@@ -300,11 +300,17 @@ def _reader(kind: Kind, said: Mapping[str, Any]) -> Callable[[str], Any]:
         else:
             possible = sizes or value is None or type(value) in (bool, float)
             possible = possible or (isinstance(value, str) and attribute in _TEXT)
+            possible = possible or (attribute == "padding" and isinstance(value, tuple) and all(map(_sides, value)))
         if not possible:
             raise LookupError(attribute)
         return value
 
     return read
+
+
+def _sides(value: Any) -> bool:
+    """Whether it is the padding before and after an axis."""
+    return isinstance(value, (tuple, list)) and len(value) == 2 and all(type(side) is int and side >= 0 for side in value)
 
 
 def _suggest(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:

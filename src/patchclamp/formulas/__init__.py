@@ -6,15 +6,18 @@ from collections.abc import Callable
 
 from .case import Answer, Case, Floats, Precision, rounding
 from .conv import conv, separable
+from .integer import INTEGER
 from .linear import bilinear, einsum, grouped_linear, linear
 from .norm import batch_norm, group_norm, instance_norm, layer_norm, prelu, rms_norm
-from .quantised import QUANTISED
+from .quantised import QUANTISED as _OF_TORCH
 from .scale import cumulative_norm, response_norm, scale, snake, xielu
 from .table import embedding, embedding_bag
 
 __all__ = ["FORMULAS", "QUANTISED", "Answer", "Case", "Floats", "Formula", "Precision", "rounding"]
 
 Formula = Callable[[Case], Answer]
+QUANTISED: dict[str, Formula] = {**_OF_TORCH, **INTEGER}
+"""Those of layers that round to codes."""
 
 FORMULAS: dict[str, Formula] = {
     formula.__name__: formula

@@ -25,6 +25,7 @@ class Precision:
     least    the spacing of the smallest numbers of the type that leaves the layer (its subnormal ones)
     reason   in words
     steps    to how many steps what enters a weighted sum is rounded, from its smallest to its largest number; 0: none
+    curve    how far a nonlinearity of a recurrent layer is off where it is an approximation: a standard deviation
     """
 
     result: float
@@ -33,6 +34,7 @@ class Precision:
     reason: str = ""
     least: float = 0.0
     steps: int = 0
+    curve: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Case:
 
     def bias(self) -> Floats:
         """The bias of each neuron, zero where the layer has none."""
-        return self.arrays.get("bias", np.zeros(len(self.coords)))
+        bias = self.arrays.get("bias", np.zeros(len(self.coords)))
+        return bias.reshape(len(bias)) if bias.size == len(bias) else bias
 
 
 @dataclass(frozen=True)

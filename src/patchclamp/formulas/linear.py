@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+from dataclasses import replace
+
 import numpy as np
 
 from .case import Answer, Case, Floats, rounding, spread
 
-__all__ = ["affine", "bilinear", "einsum", "grouped_linear", "linear"]
+__all__ = ["affine", "bilinear", "einsum", "grouped_linear", "linear", "scaled"]
 
 
 def affine(case: Case, total: Floats, magnitude: Floats, count: int) -> Answer:
@@ -20,6 +22,7 @@ def affine(case: Case, total: Floats, magnitude: Floats, count: int) -> Answer:
 
 def linear(case: Case) -> Answer:
     """torch.nn.Linear: values (neuron, *at). A weight with several input axes reads as many last axes of the input."""
+    case = scaled(case)
     weight, x = case.arrays["weight"], case.floats()
     count = weight.ndim - 1 if weight.shape[1:] == x.shape[x.ndim - weight.ndim + 1 :] else 1
     if count > 1:
@@ -27,6 +30,14 @@ def linear(case: Case) -> Answer:
     weight = weight.reshape(len(weight), -1)
     total = np.tensordot(weight, x, axes=(1, -1))
     return affine(case, total, np.tensordot(abs(weight), abs(x), axes=(1, -1)), weight.shape[1])
+
+
+def scaled(case: Case) -> Case:
+    """The case with the factors that the layer has for its sum (`alpha`) and its bias (`beta`) in its arrays."""
+    factors = {"weight": case.config.get("alpha", 1.0), "bias": case.config.get("beta", 1.0)}
+    if set(factors.values()) == {1.0}:
+        return case
+    return replace(case, arrays={word: values * factors.get(word, 1.0) for word, values in case.arrays.items()})
 
 
 def einsum(case: Case) -> Answer:

@@ -88,7 +88,8 @@ class Arithmetic:
 
     def through(self, act: Act, a: Noisy) -> Noisy:
         found = act(a.value)
-        return Noisy(found.values, found.slope**2 * a.var + (0.5 * self.u * found.error) ** 2)
+        own = (0.5 * self.u * found.error) ** 2 + self.precision.curve**2
+        return Noisy(found.values, found.slope**2 * a.var + own)
 
     def clipped(self, a: Noisy, most: float) -> Noisy:
         """Held between -most and most; 0: as it is."""

@@ -147,7 +147,18 @@ def run(
 
     `start` holds h0 and c0, each (layer * direction, batch, unit).
     """
-    arithmetic = Arithmetic(precision)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _run(stack, x, start, walk, Arithmetic(precision), cells)
+
+
+def _run(
+    stack: Sequence[Sequence[Weights]],
+    x: Floats,
+    start: tuple[Floats, Floats],
+    walk: Walk,
+    arithmetic: Arithmetic,
+    cells: Sequence[Cell],
+) -> list[list[Trace]]:
     traces: list[list[Trace]] = []
     entering = Noisy.exact(x)
     for level, directions in enumerate(stack):

@@ -9,12 +9,13 @@ import numpy as np
 from ..geometry import NOTHING, Geometry
 from .case import Case, Floats
 from .conv import kernels
+from .linear import scaled
 
 __all__ = ["TERMS"]
 
 
 def _linear(case: Case, spot: tuple[int, ...]) -> tuple[Floats, Floats]:
-    weight = case.arrays["weight"][spot[0]]
+    weight = scaled(case).arrays["weight"][spot[0]]
     read = weight.ndim if case.floats().shape[-weight.ndim :] == weight.shape else 1
     seen = case.floats()[(*spot[1 : case.floats().ndim - read + 1 - len(case.position)], *case.position)]
     return weight.reshape(-1), seen.reshape(-1)

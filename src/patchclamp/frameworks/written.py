@@ -90,6 +90,8 @@ class WrittenLedger:
         if array.role == "computed" or (why := storage.why_not()):
             reason = "is computed from other arrays at each run" if array.role == "computed" else why
             raise EditError(f"{what}: {array.path} {reason}", _NOTHING)
+        if verb == "freeze":
+            return
         now = storage.numbers(key)
         given = as_numbers(0 if verb == "zero" else value, what, array.path)
         if verb == "scale" and given.shape:

@@ -28,10 +28,8 @@ _INITIAL = "the state that the model starts with"
 
 @cache
 def row(name: str) -> Kind | None:
-    """The row of a class by its full name, `equinox.nn.Linear` or `equinox.nn._linear.Linear`; None for any other."""
-    if not name.startswith(PREFIX):
-        return None
-    return _rows().get(name.rpartition(".")[2])
+    """The row of a class by its public name, `equinox.nn.Linear`; None for any other."""
+    return _rows().get(name.removeprefix(PREFIX))
 
 
 @cache
@@ -54,17 +52,19 @@ def _all() -> Iterator[Kind]:
         role="embedding",
     )
     yield from _norms()
-    yield _kind(
-        "PReLU",
+    slope = _kind(
+        "PReLU(each)",
         "prelu",
         {"negative_slope": "neuron *one"},
         input=_CHANNELS,
         output=_CHANNELS,
         words={"negative_slope": "weight"},
-        lone="*at",
         noun="channel",
         role="activation",
     )
+    yield slope
+    one = {"arrays": {"negative_slope": ""}, "neuron": (), "input": "*at", "output": "*at", "lone": "*at"}
+    yield replace(slope, name=f"{PREFIX}PReLU(one)", **one)
     yield _cell("LSTMCell", _LSTM, {}, {"gives": "h c", "carry": "h c"})
     yield _cell("GRUCell", _GRU, {"bias_n": "neuron"}, {"gives": "h", "reset_after": True})
     yield _kind(

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from ..frozen import replace
+from .cells import flax_cell
 from .row import Kind
 
 __all__ = ["PREFIX", "STACKED", "row"]
@@ -47,7 +48,7 @@ def row(name: str) -> Kind | None:
         stacked = _stacked().get(short)
         return None if stacked is None else replace(stacked, name=name)
     folder = package.removeprefix(PREFIX).partition(".")[0]
-    found = _rows().get(_NNX.get(short, short) if folder == "nnx" else short)
+    found = _rows().get(_NNX.get(short, short) if folder == "nnx" else short) or flax_cell(folder, short)
     if found is None or not package.startswith(PREFIX) or folder not in ("linen", "nnx"):
         return None
     return replace(_lying(found, lies.removesuffix(")")) if lies else found, name=name)
@@ -61,7 +62,7 @@ def _lying(kind: Kind, line: str) -> Kind:
     names = line.replace("(", "").replace(")", "").split()
     neuron = tuple(name for name in names if name.startswith(("neuron", "head", "group", "*neuron")))
     bias = " ".join(neuron) if "(group" not in line else "(group neuron)"
-    output = f"*at {' '.join(neuron)}" if kind.output == "*at neuron" or not kind.output else kind.output
+    output = kind.output if "*k" in line else f"*at {' '.join(neuron)}"
     known = "bias" in kind.arrays
     own = {"kernel": line, "bias": bias} if known else dict.fromkeys(kind.arrays, line)
     return replace(kind, arrays=own, neuron=neuron, output=output)
@@ -105,6 +106,8 @@ def _all() -> Iterator[Kind]:
 def _sums() -> Iterator[Kind]:
     dense = _kind("Dense", "linear", {"kernel": "in neuron", "bias": "neuron"})
     yield dense
+    # It gives its arrays to the cell around it, which works with them.
+    yield replace(dense, name="flax.linen.DenseParams", family="", output="")
     heads = {"kernel": "in head neuron", "bias": "head neuron"}
     yield replace(
         _kind("DenseGeneral", "linear", heads), neuron=("head", "neuron"), output="*at head neuron", input="*at in"
@@ -169,7 +172,10 @@ def _norms() -> Iterator[Kind]:
             short,
             "",
             {},
-            apart={"scales.*": "what its layer's kernel is scaled to", "batch_stats.*": "a step of its power iteration"},
+            apart={
+                "scales.*": "what its layer's kernel is scaled to",
+                "batch_stats.*": "of its power iteration",
+            },
         )
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from ..frozen import replace
+from .keras_attention import rows as attentions
 from .keras_recurrent import GATES, RESET_BEFORE
 from .keras_recurrent import rows as recurrent
 from .row import Kind, Part
@@ -70,7 +71,7 @@ def _all() -> Iterator[Kind]:
         yield from _convs(rank)
     yield from _tables()
     yield from _norms()
-    yield from _attentions()
+    yield from attentions()
     yield _kind(
         "PReLU",
         {"alpha": "*neuron"},
@@ -235,29 +236,3 @@ def _norms() -> Iterator[Kind]:
         )
     apart = {"vector_u": "the left singular vector, of its last step", "kernel": "a second copy of its layer's kernel"}
     yield Kind("keras.layers.SpectralNormalization", "", {}, apart=apart)
-
-
-def _attentions() -> Iterator[Kind]:
-    main = {"output_dense.kernel": "head wide neuron", "output_dense.bias": "neuron"}
-    yield _kind(
-        "MultiHeadAttention",
-        main,
-        {"head": "num_heads"},
-        others={name: _heads(name, "head") for name in ("query", "key", "value", "gate")},
-    )
-    shared = {"query": "head", "key": "kv", "value": "kv", "gate": "head"}
-    for short in ("GroupQueryAttention", "GroupedQueryAttention"):
-        yield _kind(
-            short,
-            main,
-            {"head": "num_query_heads", "kv": "num_key_value_heads"},
-            others={name: _heads(name, axis) for name, axis in shared.items()},
-        )
-    scale = {"scale": "the scale of its scores", "concat_score_weight": "the weight of its scores"}
-    yield Kind("keras.layers.Attention", "", {}, apart=scale)
-    yield _kind("AdditiveAttention", {"scale": "neuron"}, {})
-
-
-def _heads(name: str, axis: str) -> Part:
-    arrays = {f"{name}_dense.kernel": f"in {axis} neuron", f"{name}_dense.bias": f"{axis} neuron"}
-    return Part(arrays, name, (axis, "neuron"))

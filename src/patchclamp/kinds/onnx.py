@@ -112,6 +112,18 @@ def _norms() -> Iterator[Kind]:
         )
 
 
+_RULES = {
+    **{word: word for word in ("activations", "activation_alpha", "activation_beta", "clip", "direction")},
+    "batch_first": "layout",
+}
+_VARIANTS = {"LSTM": {"input_forget": "input_forget"}, "GRU": {"reset_after": "linear_before_reset"}, "RNN": {}}
+_RUN = {
+    **{"batch_first": False, "reset_after": False, "apart": True, "skipped": "zero"},
+    **{"input": "X", "state": "initial_h initial_c", "lengths": "sequence_lens", "gives": "output h c"},
+}
+"""The arguments have the names that the operators' page gives them; an output that a node leaves out is None."""
+
+
 def _recurrent() -> Iterator[Kind]:
     """Recurrent layers; several nodes of one module are its layers, as torch counts them."""
     places = (Place("layer", prefix="l"), Place("direction", ("forward", "reverse"), ("", "_reverse")))
@@ -121,11 +133,13 @@ def _recurrent() -> Iterator[Kind]:
         peepholes = [f"peephole_{gate}" for gate in ("input", "output", "forget")] if cell == "LSTM" else []
         yield Kind(
             f"onnx.{cell}",
-            "",
+            "recurrent",
             {**arrays, **dict.fromkeys(peepholes, "neuron")},
             output="*at (direction neuron)",
             neuron=("layer", "direction", "neuron"),
             facets=("gate",),
+            config={**_RULES, **(_VARIANTS[cell])},
+            facts=_RUN,
             noun="unit",
             suffix="_l{layer}{direction}",
             places=places,

@@ -89,7 +89,8 @@ class Kind:
     lone      the output line where the population has one neuron that serves every channel
     formats   value of the config word `format` -> the line of what enters and leaves instead ("channels_first")
     suffix    what follows an array's word in its stored name, with {axis} for each of `places`
-    words     own word of an array -> what the formula calls it, where that is another (`kernel`: `weight`)
+    words     own word of an array -> what the formula calls it, where that is another (`kernel`: `weight`); an array
+              that holds one gate alone is named with it (`weight_ih.forget`), and the row states `facets` with labels
     views     name -> other names for neurons that a part of the layer holds; of several the first that fits
     """
 

@@ -140,9 +140,9 @@ def _edits(net: Network, thing: Any) -> None:
         for ended in reversed(edits) if reverse else edits:
             ended.restore()
         _refuse_changed(net, thing, state)
-    with contextlib.suppress(ZeroDivisionError), net.edit() as edit:
+    with contextlib.suppress(ZeroDivisionError), net.edit() as failing:
         for address in chosen[:1]:
-            edit[address].zero()
+            failing[address].zero()
         raise ZeroDivisionError
     _refuse_changed(net, thing, state)
 

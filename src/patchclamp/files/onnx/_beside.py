@@ -1,10 +1,20 @@
-"""Files that an ONNX file names for its numbers: opened when numbers are read from them, and only in its own folder."""
+"""An ONNX file with the files that it names for its numbers: those are opened when numbers are read from them, and only
+in its own folder. Edits of them are held in memory, over the files.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
 from ...errors import FileError
+from .._atomic import put, replacing
+from .._handle import FileHandle
 from .._safetensors_header import shown
 from ..source import Source
+from ._overlay import Overlay
 
 __all__ = ["Beside", "Folder"]
 
@@ -13,16 +23,75 @@ OPEN = 64
 
 
 class Folder:
-    """The files beside one file, each opened once. It closes what it opened."""
+    """One file and those beside it, each opened once. It closes what it opened.
+
+    version   how often its numbers were written
+    beside    the folder of a local file; empty for one elsewhere
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.path = source.path
         self.size = source.size
+        self.version = 0
+        self.overlays: dict[str, Overlay] = {}
         self._open: dict[str, Source] = {}
 
+    @property
+    def beside(self) -> str:
+        return os.path.dirname(os.path.abspath(self.path)) if isinstance(self.source, FileHandle) else ""
+
+    @property
+    def edited(self) -> bool:
+        """Whether any number is another than in the files."""
+        return any(overlay.edited for overlay in self.overlays.values())
+
+    def overlay(self, name: str = "") -> Overlay:
+        """The file of that name, or the file itself, so that it can be written in memory."""
+        if name not in self.overlays:
+            base = partial(self._file, name) if name else partial(_itself, self.source)
+            self.overlays[name] = Overlay(base, self._changed)
+        return self.overlays[name]
+
+    def write_through(self, storages: Iterable[Any]) -> None:
+        """Let these storages of arrays read the file, and write to it, through its overlay."""
+        for storage in storages:
+            held = storage
+            while (inner := getattr(held, "source", None)) is not None:
+                if inner is self.source:
+                    held.source = self.overlay()
+                    break
+                held = inner
+
+    def data(self) -> bytes:
+        """The bytes of the file itself, with the edits."""
+        self.refuse_changed()
+        source: Source = self.overlays.get("", self.source)
+        return source.read(0, self.size)
+
+    def outside(self, name: str, offset: int, length: int) -> bytes | None:
+        """Bytes of a file beside this one, if any of them were edited."""
+        overlay = self.overlays.get(name)
+        return overlay.read(offset, length) if overlay is not None and overlay.touches(offset, length) else None
+
+    def read_beside(self, name: str, offset: int, length: int) -> bytes:
+        """Bytes of a file beside this one, with the edits."""
+        return self.file(name).read(offset, length)
+
+    def put(self, path: str, parts: Iterable[bytes]) -> None:
+        """Write a file whole or not at all."""
+        with replacing(path) as file:
+            for part in parts:
+                put(path, file, part)
+
+    def _changed(self) -> None:
+        self.version += 1
+
     def file(self, name: str) -> Source:
-        """The file of that name. FileError if it is not there, or lies elsewhere."""
+        """The file of that name, with the edits. FileError if it is not there, or lies elsewhere."""
+        return self.overlays[name] if name in self.overlays else self._file(name)
+
+    def _file(self, name: str) -> Source:
         if name not in self._open:
             if len(self._open) >= OPEN:
                 self._open.pop(next(iter(self._open))).close()
@@ -42,6 +111,10 @@ class Folder:
         """Close the file and those beside it that are open."""
         for source in (self.source, *self._open.values()):
             source.close()
+
+
+def _itself(source: Source) -> Source:
+    return source
 
 
 class Beside:

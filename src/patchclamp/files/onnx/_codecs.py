@@ -15,7 +15,7 @@ from .._protobuf import Malformed, varint
 from ..source import Source
 from ._wire import refused
 
-__all__ = ["BITS", "Bits", "Dequantised", "Reordered", "Varints"]
+__all__ = ["BITS", "Bits", "Dequantised", "Products", "Reordered", "Varints"]
 
 CHUNK = 1 << 16
 _MANY = bytes(range(128, 256))
@@ -190,6 +190,24 @@ class Reordered(Decoded):
             parts.append(self.source.read(place, stop - offset))
             offset = stop
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Products(Decoded):
+    """Float32 numbers from `begin` on, times one that is read when it is needed."""
+
+    __slots__ = ("begin", "factor")
+
+    def __init__(self, source: Source, begin: int, count: int, factor: object) -> None:
+        super().__init__(source, 4 * count)
+        self.begin = begin
+        self.factor = factor
+
+    def read(self, offset: int, length: int) -> bytes:
+        first, last = offset // 4, -(-(offset + length) // 4)
+        (factor,) = _flat(self.factor)
+        numbers = struct.iter_unpack("<f", self.source.read(self.begin + 4 * first, 4 * (last - first)))
+        data = b"".join(struct.pack("<f", number * factor) for (number,) in numbers)
+        return data[offset - 4 * first :][:length]
 
 
 class Dequantised(Decoded):

@@ -188,7 +188,8 @@ class Layers:
         if not stack or stack[-1][:2] != (units, ways) or reads != units * ways:
             return ""
         self._put(name, _suffixed(use.claim, len(stack)), len(use.runs))
-        self.runs[name] += [replace(run, config={**run.config, "layer": len(stack)}) for run in use.runs]
+        self.runs[name] = [_level(run, 0) if len(stack) == 1 else run for run in self.runs[name]]
+        self.runs[name] += [_level(run, len(stack)) for run in use.runs]
         stack.append(use.claim.stack)
         return name
 
@@ -259,6 +260,11 @@ class Layers:
             tied = tuple(other for other in owners if other != path) if path in owners[:1000] else ()
             role = "buffer" if tensor.dtype in _COUNTS else "parameter"
             yield Array(path, path, part.shape, tensor.dtype, storage, role, tied=tied[:1000])
+
+
+def _level(run: Run, number: int) -> Run:
+    """A run of one layer of a stack."""
+    return replace(run, config={**run.config, "level": number})
 
 
 def _run(node: Node, claim: Claim, body: Body) -> Run:

@@ -83,6 +83,7 @@ def _attribute(message: Message) -> tuple[str, Any]:
     floats: list[float] = []
     ints: list[int] = []
     graphs: list[Message] = []
+    words: list[str | None] = []
     for field in message:
         number, wire, begin, end = field
         if number == 1:
@@ -101,11 +102,13 @@ def _attribute(message: Message) -> tuple[str, Any]:
             floats += _floats(message, field)
         elif number == 8:
             ints += message.integers(field)
+        elif number == 9 and wire == 2 and len(words) < 64:
+            words.append(_word(message, begin, end))
         elif number == 11:
             graphs.append(message.inside(field))
         elif number == 22:
             value = b""
-    lists = floats or ints or graphs
+    lists = floats or ints or graphs or words
     return name, value if value is not None or not lists else lists
 
 

@@ -77,8 +77,8 @@ def held(inputs: Inputs, place: int, *, vector: bool = False) -> Part | None:
     return Part(tensor, value.name, shape, note=_CAST if value.cast else "")
 
 
-def _words(inputs: Inputs, places: dict[str, int]) -> dict[str, Part]:
-    found = {word: held(inputs, place, vector=True) for word, place in places.items()}
+def _words(inputs: Inputs, places: dict[str, int], *, vector: bool = True) -> dict[str, Part]:
+    found = {word: held(inputs, place, vector=vector) for word, place in places.items()}
     return {word: part for word, part in found.items() if part is not None}
 
 
@@ -91,7 +91,11 @@ def _conv(node: Node, inputs: Inputs) -> Claim | None:
     reads = {"input": 0, "input_zero": 2, "weight_zero": 3} if node.op == "ConvInteger" else {"input": 0}
     name = node.op if node.op != "FusedConv" else "Conv"
     said = _geometry(node, len(weight.shape) - 2)
-    return Claim(f"onnx.{name}", words, said, reads=reads, config={**said, **_fused(node)})
+    config = {**said, **_fused(node)}
+    if "stride" not in said:
+        auto = node.attributes().get("auto_pad", "NOTSET")
+        config |= {**_strides(node, len(weight.shape) - 2), "kernel": weight.shape[2:], "auto_pad": auto}
+    return Claim(f"onnx.{name}", words, said, reads=reads, config=config)
 
 
 def _fused(node: Node) -> dict[str, Any]:
@@ -105,8 +109,35 @@ def _quantised_conv(node: Node, inputs: Inputs) -> Claim | None:
     if weight is None or len(weight.shape) < 3:
         return None
     said = _geometry(node, len(weight.shape) - 2)
-    words = {"weight": weight, **_words(inputs, {"bias": 8})}
-    return Claim("onnx.QLinearConv", words, said, reads=_QLINEAR_CONV, config=said)
+    words = {"weight": weight, **_sum_of_codes(inputs, 8, (1, 4))}
+    return Claim("onnx.QLinearConv", words, said, reads=_QLINEAR, config=said)
+
+
+def _sum_of_codes(inputs: Inputs, place: int, steps: tuple[int, int]) -> dict[str, Part]:
+    """The bias of a sum of codes: its step is the product of those of what enters and of the weights."""
+    bias = held(inputs, place, vector=True)
+    entering, weights = (held(inputs, step) for step in steps)
+    if bias is None:
+        return {}
+    if entering is None or weights is None or entering.tensor.count != 1:
+        return {"bias": bias}
+    scale = weights.tensor.scaled(entering.tensor)
+    made = bias.tensor.decoded(scale, None, 0) if scale is not None and scale.count in (1, bias.tensor.count) else None
+    return {"bias": bias if made is None else Part(made, bias.name, bias.shape)}
+
+
+def _qgemm(node: Node, inputs: Inputs) -> Claim | None:
+    """ONNX Runtime's Gemm of codes."""
+    turned = node.number("transB", 0) != 0
+    weight = _steps(inputs, 3, 0 if turned else 1)
+    if weight is None or len(weight.shape) != 2:
+        return None
+    alpha = node.real("alpha", 1.0)
+    config = {"alpha": alpha} if alpha != 1 else {}
+    sides: dict[str, Any] = {"turned": ("input",)} if node.number("transA", 0) else {}
+    reads = {"input": 0, "input_scale": 1, "input_zero": 2, "output_scale": 7, "output_zero": 8}
+    words = {"weight": weight, **_sum_of_codes(inputs, 6, (1, 4))}
+    return Claim(f"onnx.QGemm{'(turned)' if turned else ''}", words, reads=reads, config={**config, **sides})
 
 
 _AUTO = {"SAME_UPPER": "same", "SAME_LOWER": "same_lower"}
@@ -123,11 +154,14 @@ def _geometry(node: Node, rank: int) -> dict[str, Any]:
     sides = tuple(zip(pads[:rank], pads[rank:], strict=True))
     even = all(before == after for before, after in sides)
     said["padding"] = _AUTO.get(auto) or ((0,) * rank if auto == "VALID" else pads[:rank] if even else sides)
-    said["stride"] = node.numbers("strides") or (1,) * rank
-    said["dilation"] = node.numbers("dilations") or (1,) * rank
-    if transposed:
-        said["output_padding"] = node.numbers("output_padding") or (0,) * rank
-    return said
+    return {**said, **_strides(node, rank)}
+
+
+def _strides(node: Node, rank: int) -> dict[str, Any]:
+    steps = {"stride": node.numbers("strides") or (1,) * rank, "dilation": node.numbers("dilations") or (1,) * rank}
+    if node.op == "ConvTranspose":
+        steps["output_padding"] = node.numbers("output_padding") or (0,) * rank
+    return steps
 
 
 def _gemm(node: Node, inputs: Inputs) -> Claim | None:
@@ -191,7 +225,6 @@ def _quantised_matmul(node: Node, inputs: Inputs) -> Claim | None:
 
 
 _QLINEAR = {"input": 0, "input_scale": 1, "input_zero": 2, "output_scale": 6, "output_zero": 7}
-_QLINEAR_CONV = {**_QLINEAR, "weight_scale": 4}
 
 
 def _steps(inputs: Inputs, place: int, axis: int) -> Part | None:
@@ -208,13 +241,13 @@ def _norm(kind: str, places: dict[str, int]) -> Callable[[Node, Inputs], Claim |
     """A normalisation. One that first adds what skipped some layers has no formula: its kind says so."""
 
     def claim(node: Node, inputs: Inputs) -> Claim | None:
-        words = _words(inputs, places)
+        features = kind.endswith(("LayerNormalization", "RMSNormalization"))
+        words = _words(inputs, places, vector=not features)
         if "weight" not in words:
             return None
         said: dict[str, Any] = {"eps": node.real("epsilon", 1e-12 if node.domain else 1e-5)}
-        if kind.endswith(("LayerNormalization", "RMSNormalization")):
-            said["normalized_shape"] = words["weight"].tensor.shape
-            words = {word: Part(p.tensor, p.name, p.tensor.shape) for word, p in words.items()}
+        if features:
+            said["normalized_shape"] = words["weight"].shape
         if kind == "GroupNormalization":
             said["num_groups"] = node.number("num_groups", 1)
         if kind == "BatchNormalization" and node.number("training_mode", 0):
@@ -286,9 +319,23 @@ def _recurrent(node: Node, inputs: Inputs) -> Claim | None:
         if node.op == "LSTM" and peephole is not None and peephole.shape == (ways, 3 * units):
             for place, gate in enumerate(("input", "output", "forget")):
                 words[f"peephole_{gate}{end}"] = _window(peephole, (3 * way + place) * units, (units,))
-    if node.attributes().get("direction") == "reverse":
+    config = _rules(node)
+    if config.get("direction") == "reverse":
         words = {word: replace(part, note=f"{part.note}; it runs in reverse") for word, part in words.items()}
-    return Claim(f"onnx.{node.op}", words, stack=(units, ways, reads))
+    return Claim(f"onnx.{node.op}", words, stack=(units, ways, reads), reads=_ENTERING, config=config)
+
+
+_ENTERING = {"X": 0, "initial_h": 5, "initial_c": 6, "sequence_lens": 4}
+
+
+def _rules(node: Node) -> dict[str, Any]:
+    """What a recurrent node states of its equations, and of how its states lie."""
+    found = node.attributes()
+    words = ("activations", "activation_alpha", "activation_beta", "clip", "direction")
+    config = {word: found[word] for word in words if word in found}
+    config |= {"batch_first": bool(node.number("layout", 0))}
+    config |= {"reset_after": bool(node.number("linear_before_reset", 0))} if node.op == "GRU" else {}
+    return config | ({"input_forget": bool(node.number("input_forget", 0))} if node.op == "LSTM" else {})
 
 
 def _window(part: Part, first: int, shape: tuple[int, ...], order: tuple[int, ...] = ()) -> Part:
@@ -315,7 +362,9 @@ def _in_torch_order(node: Node, inputs: Inputs) -> Claim | None:
         if name is None or tuple(blocks) != order:
             return None
         stated[name[1]] = f"torch.nn.{node.op}{'' if name[2] else 'Cell'}"
-    return Claim("", {}, stated=stated)
+    return Claim(
+        "", {}, stated=stated, reads=_ENTERING, config={**_rules(node), "stated": sorted(set(stated.values()))}
+    )
 
 
 BIASES = {"Add", "BiasGelu", "FastGelu", "BiasAdd"}
@@ -325,6 +374,7 @@ ROLES: dict[str, Callable[[Node, Inputs], Claim | None]] = {
     **dict.fromkeys(("Conv", "ConvTranspose", "ConvInteger", "FusedConv"), _conv),
     "QLinearConv": _quantised_conv,
     **dict.fromkeys(("Gemm", "FusedGemm"), _gemm),
+    "QGemm": _qgemm,
     **dict.fromkeys(("MatMul", "FusedMatMul", "MatMulInteger"), _matmul),
     "QLinearMatMul": _quantised_matmul,
     "BatchNormalization": _norm("BatchNormalization", {**_SCALED, "running_mean": 3, "running_var": 4}),

@@ -12,10 +12,10 @@ from ...arrays import DTYPES, Storage, Values
 from ...axes import Key
 from ...errors import FileError
 from .._safetensors_header import shown
-from .._strided import Strided
 from ..source import Source
 from ._beside import Beside, Folder
-from ._codecs import BITS, Bits, Dequantised, Reordered, Varints
+from ._codecs import BITS, Bits, Dequantised, Products, Reordered, Varints
+from ._numbers import Numbers
 from ._wire import DAMAGED, Message, refused
 
 __all__ = ["Tensor", "Unreadable", "read_tensor"]
@@ -45,6 +45,7 @@ class Unreadable:
     """The storage of an array whose numbers cannot be read: reading says why."""
 
     __slots__ = ("name", "note", "path", "reason")
+    readable = False
 
     def __init__(self, path: str, name: str, reason: str) -> None:
         self.path = path
@@ -52,7 +53,11 @@ class Unreadable:
         self.reason = reason
         self.note = f"cannot be read: {reason}"
 
-    def read(self, key: Key) -> Values:
+    def why_not(self) -> str:
+        """Why it cannot be written."""
+        return f"cannot be read: {self.reason}"
+
+    def read(self, key: Key = ()) -> Values:
         hint = "the other arrays of this file can be read"
         raise FileError(self.path, self.reason, array=shown(self.name), hint=hint)
 
@@ -89,9 +94,9 @@ class Tensor:
         first, shape, order = part if part is not None else (0, self.shape, ())
         begin = self.offset + first * DTYPES[self.dtype].size
         if len(order) < 2:
-            return Strided(self.plain, name, self.dtype, shape, begin)
+            return Numbers(self.plain, name, self.dtype, shape, begin)
         block = prod(shape) // len(order) * DTYPES[self.dtype].size
-        return Strided(Reordered(self.plain, begin, block, order), name, self.dtype, shape, 0)
+        return Numbers(Reordered(self.plain, begin, block, order), name, self.dtype, shape, 0)
 
     def integers(self, most: int = 16) -> tuple[int, ...] | None:
         """Its numbers where they are a few integers in the file itself: the axes of a slice, a shape."""
@@ -104,6 +109,14 @@ class Tensor:
             return None
         storage: Storage = self.storage("", self.name)
         return tuple(storage.read(()).flat())
+
+    def scaled(self, by: Tensor) -> Tensor | None:
+        """Its numbers times a single one, in float32; None where these are none that can be read."""
+        if self.plain is None or by.plain is None or (self.dtype, by.dtype) != ("float32", "float32"):
+            return None
+        made = Tensor(self.name, "float32", self.shape)
+        made.plain = Products(self.plain, self.offset, self.count, by.storage(by.plain.path, by.name))
+        return made
 
     def decoded(self, scale: Tensor, zero: Tensor | None, axis: int) -> Tensor | None:
         """The numbers that its codes stand for; None where scales and codes do not fit, or are none that is known."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ...frozen import replace
 from ...layout import fit
@@ -20,7 +19,7 @@ _ATTENTIONS = ("MultiHeadAttention", "MultiHeadDotProductAttention", "SelfAttent
 _PARTS = ("query", "key", "value")
 
 
-def headed(layers: Mapping[str, LayerInfo], modules: Mapping[str, Any]) -> dict[str, LayerInfo]:
+def headed(layers: Mapping[str, LayerInfo]) -> dict[str, LayerInfo]:
     """The same layers; attentions gain their queries, keys and values by head, and what the heads give."""
     return {
         name: replace(layer, populations={**layer.populations, **dict(_heads(layer, layers))})

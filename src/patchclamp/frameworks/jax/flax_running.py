@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
+
 from .running import JaxRunner, size_of
 
 __all__ = ["FlaxRunner"]
@@ -18,4 +20,6 @@ class FlaxRunner(JaxRunner):
     def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, list[tuple[tuple[int, ...], ...]]]:
         """As `JaxRunner.shapes`, where `x` is the shape of one example without the batch axis."""
         size = size_of(x)
-        return super().shapes(layers, x if size is None else (_BATCH, *size), dtype)
+        # Under jit a module is another object, whose arrays are not the ones that are known.
+        with jax.disable_jit():
+            return super().shapes(layers, x if size is None else (_BATCH, *size), dtype)

@@ -76,8 +76,8 @@ def _knows(state: Any, index: Any) -> bool:
 class Modules:
     """The modules of a network as it is held now, to be recognised when they run.
 
-    JAX takes modules apart and makes them anew (`filter_jit`, `vmap`, `equinox.tree_at`), so besides the very object one
-    of the same class that holds the very same arrays counts as the module.
+    JAX takes modules apart and makes them anew (`filter_jit`, `vmap`, `equinox.tree_at`), so besides the very object
+    one of the same class that holds the very same arrays counts as the module.
     """
 
     root: Any

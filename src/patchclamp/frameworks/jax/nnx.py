@@ -52,7 +52,7 @@ def open_model(network: Any) -> Model:
     bare = {part.name: _layer(part, ties, computed.get(part.name)) for part in every}
     arrays = {array.path: array for layer in bare.values() for array in layer.arrays}
     layers = {part.name: _described(bare[part.name], part.module, arrays) for part in every}
-    layers = headed(layers, {part.name: part.module for part in every})
+    layers = headed(layers)
     library = NnxLibrary(network, every)
     keeper = JaxKeeper(library.held, tuple(arrays.values()))
     return Model(type(network).__name__, "flax.nnx", layers, FlaxRunner(library), keeper)

@@ -9,12 +9,13 @@ from typing import Any
 import jax
 from flax import nnx
 from flax.nnx.variablelib import is_array_ref
+from jax.core import Tracer
 
 from ...attended import Attended, Wanted
 from ...errors import RunError
 from .flax_attention import heard_attention
 from .flax_words import training
-from .nnx_parts import Part
+from .nnx_parts import Part, parts
 from .running import Told, called
 from .values import bare
 from .watching import Left, definer, hearing
@@ -27,23 +28,32 @@ _CONTAINERS = (dict, list)
 class NnxLibrary:
     """What `JaxRunner` needs of one nnx module."""
 
-    def __init__(self, model: Any, parts: Sequence[Part]) -> None:
+    def __init__(self, model: Any, every: Sequence[Part]) -> None:
         self.model = model
-        self._parts = parts
-        self._modules = {part.name: part.module for part in parts}
+        self._parts = every
+        self._modules = {part.name: part.module for part in every}
+        self._copies: dict[int, Any] = {}
         self._names: dict[int, str] = {}
-        for part in parts:
+        for part in every:
             self._names.setdefault(id(part.module), part.name)
 
     def held(self) -> Any:
         return self.model
 
     def call(self, x: Any) -> Any:
-        return called(self.model, x)
+        """Where JAX traces the run, a copy is run: variables from outside of what is traced cannot be changed in it."""
+        if not any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(x)):
+            return called(self.model, x)
+        copy = nnx.clone(self.model)
+        self._copies = {id(twin.module): self._modules[twin.name] for twin in parts(copy)}
+        try:
+            return called(copy, x)
+        finally:
+            self._copies = {}
 
     @contextmanager
     def watching(self, names: Iterable[str], told: Told) -> Iterator[None]:
-        """A module inside nnx.jit, nnx.vmap or nnx.scan is another object with the same arrays: these are looked for."""
+        """A module inside nnx.jit or nnx.scan is another object with the same arrays: these are looked for."""
         wanted: dict[int, list[str]] = {}
         for name in names:
             wanted.setdefault(id(self._modules[name]), []).append(name)
@@ -51,7 +61,7 @@ class NnxLibrary:
         arrays = {key: name for name, module in chosen.items() for key in _arrays(module)}
 
         def heard(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AbstractContextManager[Left] | None:
-            found = wanted.get(id(module))
+            found = wanted.get(id(self._copies.get(id(module), module)))
             if found is None:
                 other = next((arrays[key] for key in _arrays(module) if key in arrays), None)
                 if other is None or type(chosen[other]) is not type(module):

@@ -74,6 +74,8 @@ def unwrapped(value: Any) -> Any:
     """
     if isinstance(value, (Tracer, jax.Array)):
         return _unwrapped(value)
+    if isinstance(value, Mapping):  # jax.tree_util would sort its keys
+        return {name: unwrapped(item) for name, item in value.items()}
     try:
         if not any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(value)):
             return value

@@ -1,4 +1,4 @@
-"""The arrays of one Keras layer: its variables by name; in place of codes and low-rank parts, what Keras makes of them."""
+"""The arrays of one Keras layer: its variables by name; for codes and low-rank parts, what Keras makes of them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from ...errors import RunError
 from ...kinds import class_name, find
-from ...protocols import Probe
 from ..told import Telling
 from .unchanged import put, under
 
@@ -61,20 +60,21 @@ def following(layer: Any, around: Callable[[Callable[..., Any], Any, Any], Any])
 
 
 @contextmanager
-def listening(layer: Any, name: str, probe: Probe, errors: list[Exception], note: str = "") -> Iterator[None]:
-    """One probe on one layer. What is told before a `Compiled` error is raised counts as told."""
-    telling = Telling(probe, errors)
+def listening(
+    layer: Any, name: str, telling: Telling, note: str = "", muted: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Tell of one layer's calls, but for those during which `muted` says so."""
     facts = {"note": note} if note else {}
     facts |= {"opaque": opaque} if (opaque := _opaque(layer)) else {}
     traced = under().traced
 
     def around(original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if in_symbolic_scope():  # another layer asks for shapes
+        if muted() or in_symbolic_scope():  # another layer asks for shapes
             return original(*args, **kwargs)
         inputs = _named(layer, original, args, kwargs)
         if any(map(traced, keras.tree.flatten(inputs))):
-            errors.append(_compiled(name))
-            raise errors[-1]
+            telling.errors.append(_compiled(name))
+            raise telling.errors[-1]
         with telling.call(inputs, {"training": _training(layer, inputs), **facts}) as left:
             output = original(*args, **kwargs)
             left(output)

@@ -73,8 +73,8 @@ class _Torch:
         shape, dtype = tuple(part.shape), _numpy_type(self.dtype(value))
         if not part.numel():
             return np.empty(shape, dtype)
-        raw = part.contiguous().reshape(-1).view(sys.modules["torch"].uint8).cpu().numpy()
-        return np.array(raw.view(dtype).reshape(shape))
+        copy = part.new_empty(shape).copy_(part).reshape(-1)  # contiguous() keeps odd strides of a single number
+        return np.array(copy.view(sys.modules["torch"].uint8).cpu().numpy().view(dtype).reshape(shape))
 
     def write(self, variable: Any, key: Key, values: Numbers) -> None:
         torch: Any = sys.modules["torch"]

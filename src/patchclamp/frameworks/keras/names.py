@@ -1,8 +1,10 @@
 """What the layers of a Keras network are called: as in the files that Keras saves of it.
 
 A layer of a Sequential or functional model goes by its own name, any other by the attribute that holds it, one in a
-list or dict by its class after that (`blocks.dense_1`), a cell of a stack by its number (`cell.cells.0`). A layer that
-is held in several places is one layer: its other names are aliases of the one that a file has.
+list or dict by its class after that (`blocks.dense_1`), a cell of a stack by its number (`cell.cells.0`). Keras saves a
+subclassed model in the order of its attributes' names, of which `layers` is one: what comes after that in the alphabet
+goes by its own name, too. A layer that is held in several places is one layer: its other names are aliases of the one
+that a file has.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ _PARTS = ("query", "key", "value", "gate", "output")
 _HIDDEN = {f"_{word}_dense": f"{word}_dense" for word in _PARTS}
 """Attributes of attentions that hold their projections, and what those are called."""
 _INNER = frozenset(
-    {"layers", "operations", "cells", "_layers", "_operations", "_functional", "_tracker", "_metrics"}
+    {"operations", "_layers", "_operations", "_functional", "_tracker", "_metrics"}
     | {"_seed_generators", "_modules", "_buffers", "_parameters", "_inbound_nodes", "_outbound_nodes", "_nodes"}
     | {"_operations_by_depth", "_nodes_by_depth", "optimizer"}
 )
 """Attributes that hold layers and are no names for them."""
 _LISTED, _REST = "layers", ("_layers", "_seed_generators")
 """Where a model lists its layers, and where any layer has what it holds."""
+_FUNCTIONAL = ("Sequential", "Functional")
+"""The sorts of models whose layers Keras saves as listed, before their attributes."""
 REFRESH = "see it as it is now: net.refresh(), or patchclamp.open(model) again"
 
 
@@ -75,14 +79,16 @@ class _Walk:
         cell = getattr(thing, "cell", None) if folded(thing) else None
         if cell is not None:
             self.names[id(cell)] = address
-            self.aliases[_inside(address, "cell")] = address
         mine = [Named(address, thing, links, cell)]
         inner: list[tuple[Any, list[Named]]] = []
         for holder in (thing, cell):
             for attribute, step, child in () if holder is None else _children(holder):
+                if child is cell:  # no name: `lstm.cell[3]` is a gate
+                    continue
                 wanted = _inside(address, step)
                 if id(child) in self.names:
-                    if attribute not in _REST:
+                    # `lstm.cell` is a gate
+                    if attribute not in _REST and child is not cell:
                         self._also(wanted, self.names[id(child)])
                     continue
                 inner.append((child, list(self.visit(child, wanted, (*links, Link(holder, attribute, child))))))
@@ -113,6 +119,10 @@ def named(layer: Any) -> tuple[list[Named], Mapping[str, str]]:
     """Every layer and generator of random numbers in a network once, in the network's order, and their other names."""
     walk = _Walk()
     found = list(walk.visit(layer, "", ()))
+    for alias, name in tuple(walk.aliases.items()):
+        for part in found:
+            if part.name.startswith(f"{name}."):
+                walk.aliases.setdefault(alias + part.name[len(name) :], part.name)
     return found, walk.aliases
 
 
@@ -141,9 +151,9 @@ def _children(thing: Any) -> Iterator[tuple[str, str, Any]]:
     """What a layer holds: the attribute, what an address says of it, the layer; in the order in which Keras saves."""
     if not isinstance(thing, keras.layers.Layer):
         return
-    if thing._obj_type() in ("Sequential", "Functional"):
+    if thing._obj_type() in _FUNCTIONAL:
         yield from ((_LISTED, layer.name, layer) for layer in thing.layers)
-    if isinstance(thing, keras.layers.StackedRNNCells):
+    if _is_stack(thing):
         yield from (("cells", f"cells.{i}", cell) for i, cell in enumerate(thing.cells))
     attention = isinstance(thing, _attentions())
     for name, value in _attributes(thing):
@@ -169,28 +179,28 @@ def _is_part(value: Any) -> bool:
 @cache
 def _usual() -> frozenset[str]:
     """The attributes that every layer or model has."""
-    return frozenset(dir(keras.Model)) | _INNER
+    return (frozenset(dir(keras.Model)) | _INNER) - {_LISTED}
 
 
 def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
-    """The attributes of a layer, public ones first. Properties are asked only where a private attribute holds a layer:
-    Keras saves that under the property's name."""
-    names = [name for name in dir(layer) if not name.startswith(("__", "_self_"))]
-    own = [name for name in names if name not in _usual() and not hasattr(type(layer), name)]
-    hidden = [name for name in own if name.startswith("_") and _holds(getattr(layer, name, None))]
-    asked = [name for name in names if isinstance(getattr(type(layer), name, None), property)] if hidden else []
-    asked = [name for name in asked if name not in _usual()]
-    for name in sorted((*own, *asked), key=lambda name: (name.startswith("_"), name)):
+    """The attributes of a layer that hold others, public ones first. Properties are asked only where a private attribute
+    holds a layer: Keras saves that under the property's name."""
+    told = {_LISTED} if layer._obj_type() in _FUNCTIONAL else {"cells"} if _is_stack(layer) else set()
+    names = [name for name in dir(layer) if not name.startswith(("__", "_self_")) and name not in _usual() | told]
+    own = [name for name in names if name == _LISTED or not hasattr(type(layer), name)]
+    hidden = any(name.startswith("_") and _holds(getattr(layer, name, None)) for name in own)
+    asked = [name for name in names if hidden and isinstance(getattr(type(layer), name, None), property)]
+    for name in sorted({*own, *asked}, key=lambda name: (name.startswith("_"), name)):
         try:
             value = getattr(layer, name)
         except Exception:
             continue  # a property that does not answer now is no name; Keras passes over it too
         if _holds(value):
             yield name, value
-    if "layers" in names and not isinstance(layer, keras.Model) and _holds(held := getattr(layer, "layers", None)):
-        yield "layers", held
-    if not isinstance(layer, keras.layers.StackedRNNCells) and _holds(held := getattr(layer, "cells", None)):
-        yield "cells", held
+
+
+def _is_stack(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.StackedRNNCells)
 
 
 def _holds(value: Any) -> bool:

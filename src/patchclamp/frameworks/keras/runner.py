@@ -16,10 +16,11 @@ from ...axes import Key
 from ...errors import PatchclampError, RunError
 from ...formulas import Precision
 from ...protocols import Probe
-from ..told import failed, raised
+from ..told import Telling, failed, raised
 from .attention import watching
 from .hearing import Compiled, listening
 from .shapes import Shapes, measuring, outline, symbolic
+from .stepping import Loops, looped
 from .unchanged import running, under
 
 __all__ = ["KerasRunner"]
@@ -45,7 +46,7 @@ class KerasRunner:
 
         Raises RunError, naming the layer, when the model raises. The model is as before in every case.
         """
-        inside = any(id(self._layer(name)) in self._looped for name in probes)
+        inside = bool(self._loops(probes))
         heard = {name: _Counting(probe) for name, probe in probes.items()}
         try:
             self._tap(heard, x, inside)
@@ -58,8 +59,10 @@ class KerasRunner:
         errors: list[Exception] = []
         note = _NOTE if stepwise and keras.config.backend() == "jax" else ""
         with running(self.model), _uncompiled(stepwise), ExitStack() as stack:
+            loops = Loops()
             for name, probe in probes.items():
-                stack.enter_context(listening(self._layer(name), name, probe, errors, note))
+                stack.enter_context(listening(self._layer(name), name, Telling(probe, errors), note, loops.idle))
+            stack.enter_context(loops.watching(self._loops(probes)))
             try:
                 self._call(x)
             except Exception:
@@ -75,10 +78,11 @@ class KerasRunner:
         """
         seen: dict[str, Shapes] = {name: [] for name in layers}
         given = outline(x, dtype, self._stated())
-        stepwise = any(id(self._layer(name)) in self._looped for name in seen)
-        with running(self.model), _uncompiled(stepwise), ExitStack() as stack:
+        loops, around = Loops(), self._loops(seen)
+        with running(self.model), _uncompiled(bool(around)), ExitStack() as stack:
             for name, calls in seen.items():
-                stack.enter_context(measuring(self._layer(name), name, calls))
+                stack.enter_context(measuring(self._layer(name), name, calls, loops.idle))
+            stack.enter_context(loops.watching(around))
             if given is None:
                 self._call(x)
             else:
@@ -89,8 +93,8 @@ class KerasRunner:
         """Copies of what a layer computed of attention at each of its calls, of the wanted heads; None stands for one
         that has a form which is not known."""
         found: list[list[Attended | None]] = []
-        stepwise = id(self._layer(layer)) in self._looped
-        with running(self.model), _uncompiled(stepwise), watching(self._layer(layer), found, heads):
+        loops = self._loops([layer])
+        with running(self.model), _uncompiled(bool(loops)), watching(self._layer(layer), found, heads):
             self._call(x)
         return found
 
@@ -139,12 +143,10 @@ class KerasRunner:
             raise RunError(f"the network has no layer {name!r} that can be run", "net.layers lists them")
         return self.names[name]
 
-    @property
-    def _looped(self) -> frozenset[int]:
-        """The layers that loops over time steps call, which a backend may compile."""
-        cells = [layer.cell for layer in self.names.values() if isinstance(layer, keras.layers.RNN)]
-        held = [cell for cell in cells if isinstance(cell, keras.layers.Layer)]
-        return frozenset(id(part) for cell in held for part in cell._flatten_layers())
+    def _loops(self, names: Iterable[str]) -> list[Any]:
+        """The recurrent layers that call one of these layers at each time step, in a loop that may be compiled."""
+        found = looped(self.names.values())
+        return [found[id(layer)] for layer in map(self._layer, names) if id(layer) in found]
 
     def _stated(self) -> Any:
         """What the model says of its inputs: their structure, or one element type."""

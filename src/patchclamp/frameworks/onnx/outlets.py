@@ -153,7 +153,7 @@ class Outlets:
                 inferred = infer_shapes(self.model)
             except Exception as error:
                 raise RunError(f"the types inside the bodies of the graph cannot be inferred: {error}") from error
-            self._types = dict((way, graph) for graph, way in _graphs(inferred.graph, ()))
+            self._types = {way: graph for graph, way in _graphs(inferred.graph, ())}
         graph = self._types[way]
         for item in (*graph.value_info, *graph.output, *graph.input):
             if item.name == name and item.type.tensor_type.elem_type:

@@ -1,63 +1,61 @@
-"""What enters and leaves recurrent nodes, as torch's layers of that name have it: (step, batch, feature), (h, c)."""
+"""What enters and leaves recurrent nodes, by the names of the operators' page; for weights that a graph itself puts into
+ONNX's order, as torch's layers of that name have it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-__all__ = ["RECURRENT", "stacked"]
+__all__ = ["RECURRENT", "recurrent"]
 
-
-class _Node(Protocol):
-    @property
-    def op(self) -> str: ...
-
-    @property
-    def config(self) -> Mapping[str, Any]: ...
-
-
+RECURRENT = {"LSTM": 3, "GRU": 2, "RNN": 2}
+"""Operator -> how many outputs it has."""
 Call = tuple[dict[str, Any], dict[str, Any], list[Any]]
 
 
-def stacked(runs: Sequence[Any]) -> Iterator[list[Any]]:
-    """The nodes of a stack together, the first layer first; a stack that runs twice is there twice."""
-    layers: dict[int, list[Any]] = {}
-    for run in runs:
-        layers.setdefault(run.config.get("layer", 0), []).append(run)
-    yield from (list(nodes) for nodes in zip(*(layers[number] for number in sorted(layers)), strict=True))
+def recurrent(op: str, call: Call) -> Call:
+    """A call with all outputs of the operator, None for those that the node leaves out; or in torch's form."""
+    inputs, config, left = call
+    left = [*left, *(None,) * (RECURRENT[op] - len(left))]
+    stated = config.get("stated")
+    if not stated:
+        return inputs, config, left
+    rest = {word: value for word, value in config.items() if word not in ("stated", "batch_first", "direction")}
+    return _as_torch(inputs, rest, left, cell=stated[0].endswith("Cell"), first=config["batch_first"])
 
 
-def _called(nodes: Sequence[_Node], calls: Sequence[Call]) -> Call:
-    """One call of a stack: what entered its first node, the states of all of them, what the last one gave."""
-    first, last = calls[0], calls[-1]
-    batched = bool(first[1].get("layout"))
-    inputs = {"input": _steps(first[0]["input"], batched)}
-    started = [word for word in ("h", "c") if all(word in call[0] for call in calls)]
-    states = [np.concatenate([_state(call[0][word], batched) for call in calls]) for word in started]
+def _as_torch(
+    inputs: Mapping[str, Any], config: Mapping[str, Any], left: Sequence[Any], *, cell: bool, first: bool
+) -> Call:
+    """Steps as (step, batch, feature) and states as (direction, batch, unit); of a cell that runs one step neither."""
+    x = _swapped(inputs["X"], first)
+    states = [_swapped(inputs[word], first) for word in ("initial_h", "initial_c") if word in inputs]
+    ends = [None if value is None else _swapped(value, first) for value in left[1:]]
+    output = None if left[0] is None else _merged(left[0], first)
+    given: list[Any] = [output, *ends]
+    more: dict[str, Any] = {"training": False, "batch_first": False, "gives": "output h c"}
+    if cell and len(x) == 1:
+        x, states = x[0], [state[0] for state in states]
+        ends = [None if value is None else value[0] for value in ends]
+        if ends[0] is None and output is not None:
+            ends[0] = output[0]
+        given, more = ends, {"training": False, "gives": "h c"}
+    found: dict[str, Any] = {"input": x}
     if states:
-        inputs["hx"] = tuple(states) if nodes[0].op == "LSTM" else states[0]
-    ends = [np.concatenate([_state(call[2][place], batched) for call in calls]) for place in range(1, len(last[2]))]
-    config = {**first[1], "training": False, "batch_first": False}
-    left = _merged(last[2][0], batched), (tuple(ends) if nodes[0].op == "LSTM" else ends[0])
-    return inputs, config, list(left)
+        found["hx"] = tuple(states) if len(states) > 1 else states[0]
+    if "sequence_lens" in inputs:
+        found["sequence_lens"] = inputs["sequence_lens"]
+    return found, {**config, **more}, given
 
 
-def _steps(x: Any, batched: bool) -> Any:
-    return np.swapaxes(x, 0, 1) if batched else x
+def _swapped(value: Any, first: bool) -> Any:
+    return np.swapaxes(value, 0, 1) if first else value
 
 
-def _state(value: Any, batched: bool) -> Any:
-    """(direction, batch, unit)."""
-    return np.swapaxes(value, 0, 1) if batched else value
-
-
-def _merged(y: Any, batched: bool) -> Any:
+def _merged(y: Any, first: bool) -> Any:
     """Outputs (step, direction, batch, unit), or (batch, step, direction, unit), as (step, batch, direction unit)."""
-    y = np.transpose(y, (1, 0, 2, 3)) if batched else np.transpose(y, (0, 2, 1, 3))
+    y = np.transpose(y, (1, 0, 2, 3)) if first else np.transpose(y, (0, 2, 1, 3))
     return y.reshape(*y.shape[:2], -1)
-
-
-RECURRENT: dict[str, Callable[[Sequence[Any], Sequence[Call]], Call]] = dict.fromkeys(("LSTM", "GRU", "RNN"), _called)
-"""Operator -> what makes one call of the nodes of a stack."""

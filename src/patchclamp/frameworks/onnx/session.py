@@ -103,7 +103,9 @@ class Session:
         return found
 
     def _refused(self, reason: str) -> RunError:
-        takes = "; ".join(f"{name}: {_TYPES.get(_element(k), k)} {_axes(shape)}" for name, (k, shape) in self.inputs.items())
+        takes = "; ".join(
+            f"{name}: {_TYPES.get(_element(k), k)} {_axes(shape)}" for name, (k, shape) in self.inputs.items()
+        )
         return RunError(reason, f"the graph reads {takes}")
 
 
@@ -127,7 +129,9 @@ def _array(value: Any, wanted: str) -> Any:
     except ValueError:
         return None
     takes = {"f": "fiu", "i": "iu", "u": "iu", "b": "b", "U": "U"}.get(np.dtype(wanted).kind, "")
-    return found.astype(wanted) if found.dtype.kind in takes or not found.size else None if found.dtype == "O" else found
+    return (
+        found.astype(wanted) if found.dtype.kind in takes or not found.size else None if found.dtype == "O" else found
+    )
 
 
 def _said(error: Exception) -> str:

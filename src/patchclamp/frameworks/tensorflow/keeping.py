@@ -1,4 +1,4 @@
-"""What a live TensorFlow network offers beside running: ledgers for edits, its state as bytes, TensorFlow's own files."""
+"""What a live TensorFlow network offers beside running: ledgers for edits, its state as bytes, SavedModels."""
 
 from __future__ import annotations
 
@@ -146,4 +146,5 @@ def _chunks(numbers: Numbers) -> Iterator[memoryview]:
     """The bytes of an array, a few megabytes at a time."""
     flat = np.ascontiguousarray(numbers).reshape(-1).view(np.uint8)
     for start in range(0, len(flat), _CHUNK):
-        yield memoryview(flat[start : start + _CHUNK])
+        part: Any = flat[start : start + _CHUNK]
+        yield memoryview(part)

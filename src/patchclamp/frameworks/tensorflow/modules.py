@@ -1,4 +1,4 @@
-"""Run a tf.Module and hand what enters and leaves its parts to probes: their classes' `__call__` is watched meanwhile."""
+"""Run a tf.Module and hand what enters and leaves its parts to probes, which watch the `__call__` of their classes."""
 
 from __future__ import annotations
 
@@ -67,13 +67,12 @@ class ModuleRunner(Values):
             self._refuse_uncalled(name)
         watched = {id(self.parts[name]): one for name, one in around.items()}
         things = [thing for thing in self.parts.values() if hasattr(thing, "__dict__")]
-        where: list[str] = []
         with unchanged(things, self.variables), _eagerly(), ExitStack() as stack:
             for cls in dict.fromkeys(type(self.parts[name]) for name in around):
                 stack.enter_context(_watching(cls, watched))
-            self._call(x, where)
+            self._call(x)
 
-    def _call(self, x: Any, where: list[str]) -> None:
+    def _call(self, x: Any) -> None:
         try:
             if isinstance(x, tuple) and not hasattr(x, "_fields"):
                 self.root(*map(as_tensor, x))
@@ -84,7 +83,8 @@ class ModuleRunner(Values):
         except PatchclampError:
             raise
         except Exception as error:
-            raise failed(error, _innermost(error, {id(thing): name for name, thing in self.parts.items()}), x) from error
+            names = {id(thing): name for name, thing in self.parts.items()}
+            raise failed(error, _innermost(error, names), x) from error
 
     def _refuse_uncalled(self, name: str) -> None:
         for shown, thing in (("the network", self.root), (repr(name), self.parts[name])):
@@ -117,14 +117,15 @@ def _watching(cls: type, watched: Mapping[int, Around]) -> Iterator[None]:
         around = watched.get(id(self)) if type(self) is cls else None
         return bound(*args, **kwargs) if around is None else around(bound, args, kwargs)
 
-    cls.__call__ = call  # type: ignore[operator]
+    watched_class: Any = cls
+    watched_class.__call__ = call
     try:
         yield
     finally:
         if own:
-            cls.__call__ = before  # type: ignore[operator]
+            watched_class.__call__ = before
         else:
-            del cls.__call__  # type: ignore[operator]
+            del watched_class.__call__
 
 
 def _telling(telling: Telling) -> Around:

@@ -34,7 +34,7 @@ def open_model(thing: Any) -> Model:
     """Describe a live network. Nothing is copied, changed or run.
 
     The kind of a tf.Module is that of its class, which `patchclamp.register` describes. A loaded SavedModel has graphs
-    in place of classes: a layer's kind is then the operation that reads its arrays. OpenError where it has no variables.
+    in place of classes: a layer's kind is then the operation that reads its arrays. OpenError without variables.
     """
     parts = parts_of(thing)
     if not any(part.variables for part in parts):
@@ -48,16 +48,16 @@ def _open_module(root: Any, parts: Sequence[Part]) -> Model:
     things = {part.name: part.thing for part in parts}
     bare = {name: _layer(name, things[name], arrays[name]) for name in held}
     every = {array.path: array for layer in bare.values() for array in layer.arrays}
-    layers = {}
-    for name, layer in bare.items():
-        prefix = f"{name}." if name else ""
-        layers[name] = describe(
-            layer, lambda path, name=name: _attribute(things[name], path), lambda word, prefix=prefix: every.get(prefix + word)
-        )
-    layers = with_views(layers, lambda name, path: _attribute(things[name], path))
+    layers = {name: _described(layer, things[name], every) for name, layer in bare.items()}
+    layers = dict(with_views(layers, lambda name, path: _attribute(things[name], path)))
     keeper = TensorFlowKeeper(root, list(every.values()))
     runner = ModuleRunner(root, parts)
     return Model(type(root).__name__, "tensorflow", layers, runner, keeper, _aliases(parts, layers))
+
+
+def _described(layer: LayerInfo, thing: Any, every: Mapping[str, Array]) -> LayerInfo:
+    prefix = f"{layer.name}." if layer.name else ""
+    return describe(layer, lambda path: _attribute(thing, path), lambda word: every.get(prefix + word))
 
 
 def _layer(name: str, thing: Any, arrays: tuple[Array, ...]) -> LayerInfo:
@@ -68,13 +68,17 @@ def _layer(name: str, thing: Any, arrays: tuple[Array, ...]) -> LayerInfo:
 
 
 def _aliases(parts: Sequence[Part], layers: Mapping[str, LayerInfo]) -> dict[str, str]:
-    """Other names of layers: the other paths of an object, and what its variables call it."""
+    """Other names of layers: every path to the object that holds its variables, and what these call it."""
+    owner = {_variable(array).ref(): layer.name for layer in layers.values() for array in layer.arrays}
     found: dict[str, str] = {}
     for part in parts:
-        owners = {one.name.rpartition("/")[0].replace("/", ".") for one in part.variables.values()}
-        for other in (*part.others, *(owners if len(owners) == 1 else ())):
-            if other and other not in layers:
-                found.setdefault(other, part.name)
+        refs = [one.ref() for one in part.variables.values()]
+        held = {owner[ref] for ref in refs if ref in owner}
+        names = {ref.deref().name.rpartition("/")[0].replace("/", ".") for ref in refs}
+        if len(held) == 1:
+            for other in (part.name, *part.others, *(names if len(names) == 1 else ())):
+                if other and other not in layers:
+                    found.setdefault(other, next(iter(held)))
     return found
 
 
@@ -94,7 +98,9 @@ def _open_loaded(root: Any, parts: Sequence[Part]) -> Model:
     notes = [f"it runs as its graph {name!r}" if graph else "it has no graph that runs"]
     if left:
         notes.append(f"{len(left)} variables of optimizers, metrics and counters left out: {left[0]!r}, ...")
-    return Model("SavedModel", "tensorflow", layers, runner, TensorFlowKeeper(root, every), {}, tuple(notes))
+    return Model(
+        "SavedModel", "tensorflow", layers, runner, TensorFlowKeeper(root, every), _aliases(parts, layers), tuple(notes)
+    )
 
 
 def _uses(

@@ -1,4 +1,4 @@
-"""Run a loaded SavedModel: its layers are operations of a graph, so what enters and leaves them is asked of the graph."""
+"""Run a loaded SavedModel: its layers are operations of a graph, which is asked for what enters and leaves them."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class SavedRunner(Values):
         found = self._run(x, [one for _, use in uses for one in (use.enters, use.leaves)])
         errors: list[Exception] = []
         told = {name: Telling(probe, errors) for name, probe in probes.items()}
-        for number, (name, use) in enumerate(uses):
-            with told[name].call({"input": found[2 * number]}, use.config) as left:
+        for number, (name, _) in enumerate(uses):
+            with told[name].call({"input": found[2 * number]}, {"training": False}) as left:
                 left(found[2 * number + 1])
         raised(errors)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -27,7 +27,7 @@ class Part:
     name: str
     thing: Any
     variables: Mapping[str, Any]
-    others: list[str] = field(default_factory=list)
+    others: Sequence[str] = ()
 
     def path(self, word: str) -> str:
         return f"{self.name}.{word}" if self.name else word
@@ -39,28 +39,43 @@ def is_loaded(thing: Any) -> bool:
 
 
 def parts_of(root: Any) -> list[Part]:
-    """The network itself, its modules, and what else holds variables, each once and in the order of attributes."""
-    found: dict[int, Part] = {}
-    for name, thing in _walk(root, "", set()):
-        if id(thing) in found:
-            found[id(thing)].others.append(name)
-            continue
-        children = _children(root, thing)
-        held = {word: child for word, child in children.items() if isinstance(child, tf.Variable)}
-        found[id(thing)] = Part(name, thing, held)
-    return [part for part in found.values() if part.variables or isinstance(part.thing, tf.Module) or not part.name]
+    """The network itself, its modules, and what else holds variables, each once and in the order of attributes.
+
+    The name is the shortest path, as in TensorFlow's own checkpoints.
+    """
+    names = _paths(root)
+    found: list[Part] = []
+    for thing in _walk(root, root, set()):
+        held = {word: child for word, child in _children(root, thing).items() if isinstance(child, tf.Variable)}
+        if held or isinstance(thing, tf.Module) or thing is root:
+            found.append(Part(names[id(thing)][0], thing, held, names[id(thing)][1:]))
+    return found
 
 
-def _walk(root: Any, name: str, above: set[int], thing: Any = None) -> Iterator[tuple[str, Any]]:
-    """Objects with their paths, depth first; one that is reached again is told again, but not gone through."""
-    thing = root if thing is None else thing
-    yield name, thing
-    if id(thing) in above:
+def _paths(root: Any) -> dict[int, list[str]]:
+    """The paths to every object, by its id, the shortest first."""
+    found: dict[int, list[str]] = {id(root): [""]}
+    waiting = [("", root)]
+    for name, thing in waiting:
+        for word, child in _children(root, thing).items():
+            if isinstance(child, tf.Variable):
+                continue
+            path = f"{name}.{word}" if name else word
+            if id(child) not in found:
+                waiting.append((path, child))
+            found.setdefault(id(child), []).append(path)
+    return found
+
+
+def _walk(root: Any, thing: Any, known: set[int]) -> Iterator[Any]:
+    """Every object once, depth first."""
+    if id(thing) in known:
         return
-    above.add(id(thing))
-    for word, child in _children(root, thing).items():
+    known.add(id(thing))
+    yield thing
+    for child in _children(root, thing).values():
         if not isinstance(child, tf.Variable):
-            yield from _walk(root, f"{name}.{word}" if name else word, above, child)
+            yield from _walk(root, child, known)
 
 
 def _children(root: Any, thing: Any) -> dict[str, Any]:

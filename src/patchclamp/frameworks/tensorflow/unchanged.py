@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.python.eager import context
+
+from .storage import value_of
 
 __all__ = ["unchanged"]
 
@@ -22,14 +23,15 @@ def unchanged(things: Iterable[Any], variables: Iterable[Any]) -> Iterator[None]
     A variable shares its memory with what was read of it until one of them is written, so holding it costs nothing. Not
     put back: objects that are no modules, and the state inside a random operation's own kernel.
     """
-    held = [_Held(thing) for thing in things]
-    before = [(variable, variable.value()) for variable in variables]
+    variables = list(variables)
+    held = [_Held(thing) for thing in (*things, *variables)]
+    before = [(variable, value_of(variable)) for variable in variables]
     seeds = (random.getstate(), np.random.get_state(), _seeds())
     try:
         yield
     finally:
         for variable, value in before:
-            if not _same(variable.value(), value):
+            if not _same(value_of(variable), value):
                 variable.assign(value)
         for one in held:
             one.restore()

@@ -13,7 +13,7 @@ from ...errors import RunError
 from ...formulas import Precision
 from ...geometry import NOTHING
 from ..exactness import exactness
-from .storage import dtype_name
+from .storage import dtype_name, value_of
 
 __all__ = ["Values", "as_tensor", "is_size"]
 
@@ -24,7 +24,7 @@ class Values:
     def copy(self, value: Any, key: Key = ()) -> Any:
         """Part of a tensor; nested tuples and dicts whole. A tensor is never written, so a whole one needs no copy."""
         if isinstance(value, tf.Variable):
-            value = value.value()
+            value = value_of(value)
         if isinstance(value, tf.Tensor):
             return tf.identity(value[key]) if key else value
         if isinstance(value, np.ndarray):

@@ -1,0 +1,159 @@
+"""One trained network in seven forms: every neuron's address means the same bits, and gives the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import patchclamp as pc
+
+pytest.importorskip("torch")
+
+import same_network as same
+
+UNITS = {"conv1": 6, "conv2": same.CHANNELS, "lstm": same.UNITS, "fc": same.CLASSES}
+GATES = ("input", "forget", "cell", "output")
+FORMS = ("torch", "keras", "nnx", "linen", "equinox", "onnx")
+NEEDS = {"nnx": "flax", "linen": "flax"}
+CLOSE = 2e-6
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def form(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
+    name = request.param
+    pytest.importorskip(NEEDS.get(name, name))
+    if name == "onnx":
+        pytest.importorskip("onnxruntime")
+        return name, pc.open(same.in_onnx(str(tmp_path_factory.mktemp("onnx") / "digits.onnx")))
+    return name, pc.open(getattr(same, f"in_{name}")())
+
+
+def runs(name: str) -> Iterator[Any]:
+    """The input as each form takes it: equinox one example at a time."""
+    x = same.examples()
+    return iter(x) if name == "equinox" else iter([x])
+
+
+def whole(name: str, net: Any, address: str, part: str = "output") -> np.ndarray:
+    """What was recorded of a neuron on all examples, its batch first."""
+    numpy = net.model.runner.numpy
+    found = [[numpy(_part(call, part)) for call in net[address].record(x).calls] for x in runs(name)]
+    return np.stack([each[-1] for each in found]) if name == "equinox" else np.asarray(found[0][-1])
+
+
+def _part(call: Any, part: str) -> Any:
+    kind, _, gate = part.partition(":")
+    return call.gates[gate] if kind == "gate" else getattr(call, part)
+
+
+def named(neuron: Any, wanted: tuple[str, ...]) -> np.ndarray:
+    """A neuron's weights with their axes in an order, by their names."""
+    words = [word for word in neuron.arrays if "bias" not in word]
+    assert len(words) == 1, words
+    axes = neuron.axes[words[0]]
+    values = np.asarray(neuron.arrays[words[0]])
+    return values.transpose([axes.index(axis) for axis in wanted if axis in axes])
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, np.ndarray]:
+    """What torch gives in the middle, by hooks of its own."""
+    import torch
+
+    net, seen = same.trained(), {}
+    handles = [
+        net.get_submodule(name).register_forward_hook(lambda _, __, out, name=name: seen.__setitem__(name, out))
+        for name in same.LAYERS
+    ]
+    with torch.no_grad():
+        net(torch.from_numpy(same.examples()))
+    for handle in handles:
+        handle.remove()
+    steps, (_, cell) = seen["lstm"]
+    return {**{n: seen[n].numpy() for n in ("conv1", "conv2", "fc")}, "lstm": steps.numpy(), "cell": cell[0].numpy()}
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "fc"])
+def test_every_neuron_has_the_same_bits(form: tuple[str, Any], layer: str) -> None:
+    _, net = form
+    weight, bias = (same.weights()[f"{layer}.{word}"] for word in ("weight", "bias"))
+    assert len(net[layer]) == UNITS[layer]
+    for number in range(UNITS[layer]):
+        neuron = net[f"{layer}[{number}]"]
+        assert named(neuron, ("in", "k0", "k1")).tobytes() == weight[number].tobytes()
+        assert np.asarray(neuron.bias).reshape(()).tobytes() == bias[number].tobytes()
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_every_gate_has_the_same_bits(form: tuple[str, Any], gate: str) -> None:
+    name, net = form
+    row, w = GATES.index(gate) * same.UNITS, same.weights()
+    for unit in range(same.UNITS):
+        arrays = net[f"lstm.{gate}[{unit}]"].arrays
+        held = {np.asarray(values).tobytes() for values in arrays.values()}
+        for word in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0"):
+            assert w[f"lstm.{word}"][row + unit].tobytes() in held, (name, word)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "fc"])
+def test_every_neuron_gives_the_same(form: tuple[str, Any], layer: str, expected: dict[str, np.ndarray]) -> None:
+    name, net = form
+    for number in range(UNITS[layer]):
+        found = whole(name, net, f"{layer}[{number}]", "pre_activation")
+        right = expected[layer][:, number]
+        assert found.shape == right.shape
+        assert np.abs(found - right).max() <= CLOSE * max(1, np.abs(right).max())
+
+
+def test_every_unit_gives_the_same_and_so_do_its_gates(form: tuple[str, Any], expected: dict[str, np.ndarray]) -> None:
+    name, net = form
+    reference = pc.open(same.trained())
+    for unit in range(same.UNITS):
+        found = whole(name, net, f"lstm[{unit}]")
+        assert np.abs(found.reshape(4, -1)[:, -1] - expected["lstm"][:, -1, unit]).max() <= CLOSE
+        for gate in GATES:
+            gates = whole(name, net, f"lstm[{unit}]", f"gate:{gate}").reshape(4, -1)[:, -1]
+            right = whole("torch", reference, f"lstm[{unit}]", f"gate:{gate}")[:, -1]
+            assert np.abs(gates - right).max() <= CLOSE
+
+
+def test_every_layer_verifies(form: tuple[str, Any]) -> None:
+    name, net = form
+    for layer in same.LAYERS:
+        for x in runs(name):
+            assert net[layer].verify(x), layer
+
+
+def test_a_neuron_made_wrong_is_noticed_and_put_back(form: tuple[str, Any]) -> None:
+    name, net = form
+    x = next(runs(name))
+    before = whole(name, net, "fc[*]")
+    for layer in same.LAYERS:
+        with net.edit() as edit:
+            edit[f"{layer}[1]"].scale(1.5)
+            assert not np.array_equal(whole(name, net, "fc[*]"), before)
+            assert net[layer].verify(x)
+    assert np.array_equal(whole(name, net, "fc[*]"), before)
+
+
+def test_the_count_and_the_accounting_agree(form: tuple[str, Any]) -> None:
+    _, net = form
+    assert net.accounting().complete
+    counted = {row.layer: row.neurons for row in net.count().layers if row.role == "neuron"}
+    assert {layer: counted[layer] for layer in UNITS} == UNITS
+
+
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND", "torch") != "torch", reason="once is enough")
+def test_the_check_of_bits_can_fail(form: tuple[str, Any]) -> None:
+    name, net = form
+    if name == "onnx":
+        pytest.skip("an edit of a file is held in memory")
+    weight = same.weights()["fc.weight"][2].copy()
+    with net.edit() as edit:
+        edit["fc[2]"].add(**{net["fc[2]"].neurons.population.words[0]: 1e-3})
+        assert named(net["fc[2]"], ("in",)).tobytes() != weight.tobytes()
+    assert named(net["fc[2]"], ("in",)).tobytes() == weight.tobytes()
