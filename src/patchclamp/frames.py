@@ -23,6 +23,11 @@ def frame_out(layer: LayerInfo, cells: Population, shape: tuple[int, ...]) -> La
             "its arrays can be read and edited; record the layer whole: net[...].record(x)",
         )
     line = _line(kind, layer, cells, kind.output, len(shape))
+    if cells.name and not {axis.name for axis in cells.axes} & set(Line.parse(line).names):
+        raise KindError(
+            f"{cells.name!r} of {layer.name!r} ({kind.title}) works inside the layer and is not returned",
+            "its arrays can be read and edited; record the layer whole: net[...].record(x)",
+        )
     layout = _frame(kind, line, layer, shape, _sizes(layer, cells))
     for axis in cells.axes:
         if layout.sizes.get(axis.name, axis.size) != axis.size:

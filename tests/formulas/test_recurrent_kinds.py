@@ -36,7 +36,8 @@ def of_keras(layer: Any, x: Any, rng: np.random.Generator, *args: Any, **kwargs:
         cell.build((None, x.shape[-1]))
     for variable in cell.trainable_variables:
         variable.assign(rng.uniform(-0.9, 0.9, variable.shape))
-    given = layer(x, *args, **kwargs)
+    tensors = keras.tree.map_structure(_tensor, ([x, *args], dict(kwargs)))
+    given = layer(*tensors[0], **tensors[1])
     arrays = {v.name: keras.ops.convert_to_numpy(v.value) for v in cell.trainable_variables}
     name = f"keras.layers.{type(layer).__name__}"
     if len(arrays.get("bias", np.zeros((0, 0))).shape) == 1 and "GRU" in name:
@@ -47,6 +48,11 @@ def of_keras(layer: Any, x: Any, rng: np.random.Generator, *args: Any, **kwargs:
     inputs = {**mains, **dict(zip(names, args, strict=False)), **kwargs}
     output = keras.tree.map_structure(keras.ops.convert_to_numpy, given)
     return told(find([name]), arrays, attributes, inputs, output, training=bool(kwargs.get("training")))
+
+
+def _tensor(value: Any) -> Any:
+    """Of the same type: by itself Keras makes float32 of a float64 array first."""
+    return keras.ops.convert_to_tensor(value, dtype=str(value.dtype)) if hasattr(value, "dtype") else value
 
 
 KERAS = {

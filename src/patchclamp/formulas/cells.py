@@ -142,7 +142,7 @@ def _named(name: str, *settings: float) -> Act:
 
 
 def _act(runner: Runner, layer: LayerInfo, word: str, said: Any) -> Act:
-    """By its name where that means one thing everywhere, else by calling the layer's own."""
+    """By its name where that means one thing everywhere, else by what the layer's own gives."""
     if said is None:
         return _named("linear")
     name = said if isinstance(said, str) else str(getattr(said, "__name__", type(said).__name__))
@@ -157,7 +157,13 @@ def _act(runner: Runner, layer: LayerInfo, word: str, said: Any) -> Act:
             raise KindError(f"the nonlinearity {name!r} of {layer.name!r} is not known, so it cannot be rerun")
         return np.asarray(found, dtype=np.float64)
 
+    for meaning in AMBIGUOUS.get(name, ()):
+        if np.allclose(own(_PROBED), curve(meaning, _PROBED).values, rtol=1e-5, atol=1e-6):
+            return _named(meaning)
     return _sampled(own)
+
+
+_PROBED = np.linspace(-3.0, 3.0, 25)[None]
 
 
 def _sampled(own: Callable[[Floats], Floats]) -> Act:

@@ -160,6 +160,13 @@ def _gelu(x: Floats) -> Curve:
     return Curve(x * share, abs(slope), 4 * abs(x))
 
 
+def _gelu_tanh(x: Floats) -> Curve:
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    share = _sigmoid(2 * inner)
+    slope = share + 2 * x * share * (1 - share) * math.sqrt(2 / math.pi) * (1 + 0.134145 * x**2)
+    return Curve(x * share, abs(slope), 4 * abs(x))
+
+
 _CURVES: dict[str, Callable[..., Curve]] = {
     **dict.fromkeys(("identity", "Identity", "linear"), _identity),
     **dict.fromkeys(("relu", "ReLU", "Relu"), _relu),
@@ -180,6 +187,7 @@ _CURVES: dict[str, Callable[..., Curve]] = {
     **dict.fromkeys(("mish", "Mish"), _mish),
     "tanh_shrink": _tanh_shrink,
     "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
     "leaky_relu": _keras_leaky_relu,
     "LeakyRelu": _leaky_relu,
     "ThresholdedRelu": _thresholded,
@@ -189,8 +197,8 @@ _CURVES: dict[str, Callable[..., Curve]] = {
 }
 """By the word of a config, the name of the function, the class of the module, or ONNX's operator."""
 
-AMBIGUOUS = frozenset({"gelu", "leaky_relu"})
-"""Names that mean one thing in Keras (the exact gelu, a slope of 0.2) and another in JAX."""
+AMBIGUOUS = {"gelu": ("gelu", "gelu_tanh"), "leaky_relu": ("leaky_relu", "LeakyRelu")}
+"""Names that mean one thing in Keras (the exact gelu, a slope of 0.2) and another in JAX: what each may be."""
 
 
 def known(name: str) -> bool:
@@ -214,9 +222,9 @@ def curve(name: str, x: Floats, *settings: float) -> Curve:
 def sampled(function: Callable[[Floats], Floats], x: Floats) -> Curve:
     """A function that is known by what it gives only: its slope is measured on both sides of x.
 
-    It is called once, with three times as many rows.
+    It is called once, with three times as many rows. Inside, it may add and take away terms of the size of one.
     """
     step = 1e-4 * np.maximum(1.0, abs(x))
     values, above, below = np.split(function(np.concatenate([x, x + step, x - step])), 3)
     slope = np.maximum(abs(above - values), abs(values - below)) / step
-    return Curve(values, slope, 4 * (abs(values) + slope * abs(x)))
+    return Curve(values, slope, 4 * (abs(values) + slope * abs(x) + np.minimum(abs(x), 8.0)))

@@ -87,8 +87,10 @@ class Arithmetic:
         return Noisy(1 - a.value, a.var + (self.u * (1 - a.value)) ** 2)
 
     def through(self, act: Act, a: Noisy) -> Noisy:
-        found = act(a.value)
-        own = (0.5 * self.u * found.error) ** 2 + self.precision.curve**2
+        """What is too small for a normal number may come out as zero."""
+        found, exact = act(a.value), self.precision
+        least = exact.least / exact.result if exact.result else 0.0
+        own = (0.5 * self.u * found.error) ** 2 + exact.curve**2 + least**2
         return Noisy(found.values, found.slope**2 * a.var + own)
 
     def clipped(self, a: Noisy, most: float) -> Noisy:

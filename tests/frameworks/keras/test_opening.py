@@ -372,7 +372,7 @@ def test_int8_weights_are_shown_as_the_numbers_that_they_stand_for(
     flat = wanted.reshape(len(wanted), -1)
     assert np.array_equal(numbers(net["d[2]"].arrays[word]), flat[:, 2])
     assert "stored as int8" in net["d"].explain() and net.accounting().complete
-    with net.edit() as edit, pytest.raises(EditError, match="stored as int8.*not written"):
+    with net.edit() as edit, pytest.raises(EditError, match=r"stored as int8.*not written"):
         edit["d[1]"].zero()
 
 

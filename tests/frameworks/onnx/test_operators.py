@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 import onnx_graphs as graphs
-from onnx_graphs import floats
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
+from onnx_graphs import floats
 
 import patchclamp as pc
 
@@ -95,7 +95,13 @@ def norm(op: str, x: tuple[int, ...], *more: Any, **settings: Any) -> Any:
 
 NORMS = {
     "batch": norm(
-        "BatchNormalization", (2, 4, 5, 3), floats(4), floats(4, seed=1), floats(4, seed=2), abs(floats(4, seed=3)), epsilon=1e-3
+        "BatchNormalization",
+        (2, 4, 5, 3),
+        floats(4),
+        floats(4, seed=1),
+        floats(4, seed=2),
+        abs(floats(4, seed=3)),
+        epsilon=1e-3,
     ),
     "instance": norm("InstanceNormalization", (2, 4, 5, 3), floats(4), floats(4, seed=1), epsilon=1e-2),
     "layer": norm("LayerNormalization", (2, 4, 5), floats(5), floats(5, seed=1), epsilon=1e-3),
@@ -173,6 +179,16 @@ def test_positions_of_a_padded_convolution_are_its_own(tmp_path: Path) -> None:
     assert net.count(input=(3, 7, 6))[name].positions == expected.shape[2:]
 
 
+def test_a_group_norm_normalises_its_groups(tmp_path: Path) -> None:
+    x, weights = floats(2, 6, 5, 3), {"w": floats(6), "b": floats(6, seed=1)}
+    nodes = [node("GroupNormalization", ["x", "w", "b"], ["y"], num_groups=3, epsilon=1e-3)]
+    made = graphs.model(nodes, {"x": x}, weights, opset=21)
+    net = pc.open(graphs.saved(tmp_path, made))
+    (layer,) = net.layers.values()
+    assert layer.verify(x).ok
+    np.testing.assert_array_equal(layer[4].record(x).output, graphs.ran(made, {"x": x}, "y")[0][:, 4])
+
+
 def test_a_gather_from_a_table_is_an_embedding(tmp_path: Path) -> None:
     tokens = np.array([[0, 3, 1], [4, 4, -1]], dtype=np.int64)
     made = graphs.model([node("Gather", ["table", "x"], ["y"])], {"x": tokens}, {"table": floats(5, 3)})
@@ -210,15 +226,13 @@ def test_a_shared_weight_runs_at_each_of_its_nodes(tmp_path: Path) -> None:
     assert layer.verify(x).ok and layer.verify(x).compared == 40
 
 
-@pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning")
 def test_a_group_norm_that_an_exporter_took_apart_is_one(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Sequential(torch.nn.Conv2d(2, 6, 1), torch.nn.GroupNorm(3, 6)).eval()
     torch.nn.init.normal_(module[1].weight)
     torch.nn.init.normal_(module[1].bias)
-    x, path = torch.randn(2, 2, 5, 4), str(tmp_path / "group.onnx")
-    torch.onnx.export(module, (x,), path, dynamo=False, opset_version=17)
-    net = pc.open(path)
+    x = torch.randn(2, 2, 5, 4)
+    net = pc.open(graphs.exported(module, x, tmp_path))
     assert net["1"].kind == "onnx.GroupNormalization"
     assert net["1"].verify(x).ok
     np.testing.assert_allclose(net["1"].record(x).output, module(x).detach().numpy(), atol=1e-5)

@@ -128,7 +128,8 @@ class Layers:
 
     def _claim(self, node: Node, claim: Claim, body: Body) -> None:
         """A layer of its own, or one more use of a layer that is known."""
-        signature = tuple((word, part.tensor.origin or part.tensor, part.first) for word, part in claim.words.items())
+        parts = ((word, part.tensor.origin or part.tensor, part.first) for word, part in claim.words.items())
+        signature = (claim.kind, *parts)
         use = self._uses.get(signature)
         if use is None:
             use = self._uses[signature] = _Use(node, claim, body.label)

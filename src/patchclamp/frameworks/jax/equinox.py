@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from ...arrays import Array
 from ...errors import OpenError
-from ...kinds import Kind, class_name, find
 from ...frozen import replace
+from ...kinds import Kind, class_name, find
 from ...model import LayerInfo, Model, describe
 from ...views import with_views
 from . import values
@@ -122,7 +122,7 @@ def _is_stack(module: Any) -> bool:
 def _stacked(kind: Kind) -> Kind:
     """The same with an axis in front of each array; a neuron is counted through the whole stack."""
     arrays = {word: f"stack {line}" for word, line in kind.arrays.items()}
-    return replace(kind, arrays=arrays, neuron=("stack", *kind.neuron), family="", input="", output="")
+    return replace(kind, arrays=arrays, neuron=("stack", *kind.neuron), family="", output="")
 
 
 def _public(cls: type) -> str:

@@ -26,6 +26,7 @@ from .unchanged import running, under
 __all__ = ["KerasRunner"]
 
 _NOTE = "with compiled loops run step by step for this run"
+_NUMBERS = (int, float, complex, np.number)
 _ASIDE = frozenset({"training", "mask"})
 
 
@@ -160,7 +161,7 @@ class KerasRunner:
 
     def _run(self, x: Any) -> None:
         """Call the model: with one structure of inputs, or with several arguments where its `call` takes them."""
-        x = _arrays(x)
+        x = _arrays(x, len(keras.tree.flatten(self._stated())))
         several = not isinstance(self.model, (keras.Sequential, Functional))
         parameters = self.model._call_signature.parameters
         needed = [p for name, p in parameters.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -224,15 +225,13 @@ def _uncompiled(stepwise: bool) -> AbstractContextManager[Any]:
     return context
 
 
-def _arrays(x: Any) -> Any:
-    """Lists of numbers become arrays; Keras converts these to the type of its inputs. Structures keep their form."""
+def _arrays(x: Any, inputs: int = 1) -> Any:
+    """Lists of numbers become arrays; Keras converts these to the type of its inputs. Structures keep their form, a list
+    of as many things as there are `inputs` among them."""
     if isinstance(x, Mapping):
         return {name: _arrays(item) for name, item in x.items()}
-    if (
-        isinstance(x, list)
-        and x
-        and all(isinstance(n, (int, float, complex, np.number)) for n in keras.tree.flatten(x))
-    ):
+    whole = isinstance(x, list) and x and all(isinstance(n, _NUMBERS) for n in keras.tree.flatten(x))
+    if whole and not (inputs > 1 and len(x) == inputs):
         return np.asarray(x)
     if isinstance(x, (list, tuple)) and not hasattr(x, "_fields"):
         return type(x)(_arrays(item) for item in x)

@@ -22,9 +22,14 @@ def cut(config: Mapping[str, Any], entered: Sequence[int], left: Sequence[int]) 
         return dict(config)
     known = {word: value for word, value in config.items() if word not in ("kernel", "auto_pad")}
     axes = zip(
-        *(config[word] for word in ("kernel", "stride", "dilation", "output_padding")), entered[2:], left[2:], strict=True
+        *(config[word] for word in ("kernel", "stride", "dilation", "output_padding")),
+        entered[2:],
+        left[2:],
+        strict=True,
     )
-    totals = [max(0, step * (size - 1) + more + apart * (taps - 1) + 1 - out) for taps, step, apart, more, size, out in axes]
+    totals = [
+        max(0, step * (size - 1) + more + apart * (taps - 1) + 1 - out) for taps, step, apart, more, size, out in axes
+    ]
     halves = [(total // 2, total - total // 2) for total in totals]
     upper = config["auto_pad"] == "SAME_UPPER"
     return {**known, "padding": tuple(pair if upper else pair[::-1] for pair in halves)}

@@ -1,0 +1,418 @@
+"""nnx networks: names, arrays and ties as nnx has them; runs, checks and edits that leave the module as it was."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import patchclamp
+from patchclamp.errors import EditError, KindError, OpenError, RunError
+
+FLOATS = {"float32": jnp.float32, "float64": jnp.float64}
+RNGS = nnx.Rngs(7)
+
+
+class Small(nnx.Module):
+    """A CNN with batch statistics, a shared layer, dropout and an attention."""
+
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(1, 6, (3, 3), strides=2, rngs=rngs)
+        self.norm = nnx.BatchNorm(6, rngs=rngs)
+        self.layers = nnx.List([nnx.Linear(6, 4, rngs=rngs), nnx.Linear(4, 4, rngs=rngs)])
+        self.parts = nnx.Dict(first=nnx.Linear(4, 4, rngs=rngs))
+        self.again = self.layers[1]
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.attn = nnx.MultiHeadAttention(2, 4, 6, decode=False, rngs=rngs)
+        self.head = nnx.Sequential(nnx.Linear(4, 3, rngs=rngs), nnx.relu, nnx.Linear(3, 2, rngs=rngs))
+
+    def __call__(self, x):
+        x = self.norm(nnx.relu(self.conv(x)))
+        x = self.layers[0](x)
+        x = nnx.jit(lambda layer, x: layer(x))(self.layers[1], x)
+        x = self.drop(self.parts.first(x))
+        x = self.again(x)
+        return self.head(self.attn(x.reshape(x.shape[0], -1, 4)))
+
+
+@pytest.fixture
+def model():
+    return Small(nnx.Rngs(0))
+
+
+@pytest.fixture
+def images():
+    return jax.random.normal(jax.random.key(3), (2, 6, 6, 1))
+
+
+class One(nnx.Module):
+    """One layer, and how it is called."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def __call__(self, *args, **kwargs):
+        return self.layer(*args, **kwargs)
+
+
+def same_objects(model, before):
+    now = jax.tree_util.tree_leaves(nnx.state(model))
+    return len(now) == len(before) and all(one is other for one, other in zip(now, before, strict=True))
+
+
+def objects(model):
+    return jax.tree_util.tree_leaves(nnx.state(model))
+
+
+NAMES = [
+    "conv", "norm", "layers.0", "layers.1", "parts.first", "again", "drop.rngs", "attn.query", "attn.key", "attn.value",
+    "attn.out", "head.layers.0", "head.layers.2",
+]  # fmt: skip
+
+
+def test_layers_are_the_modules_that_hold_arrays(model):
+    net = patchclamp.open(model)
+    assert net.model.framework == "flax.nnx"
+    assert [name for name, layer in net.model.layers.items() if layer.arrays] == NAMES
+    assert {layer.known for layer in net.model.layers.values() if layer.arrays} == {"stated"}
+
+
+def test_every_array_is_bit_for_bit_that_of_its_variable(model):
+    net = patchclamp.open(model)
+    expected = {".".join(map(str, path)): value for path, value in nnx.to_flat_state(nnx.state(model))}
+    listed = {path: array for path, array in net.model.arrays.items() if not path.startswith("again.")}
+    assert listed.keys() == expected.keys()
+    for path, array in listed.items():
+        own = expected[path].get_raw_value()
+        own = jax.random.key_data(own) if jnp.issubdtype(own.dtype, jax.dtypes.prng_key) else own
+        assert np.asarray(array.read()).tobytes() == np.asarray(own).tobytes(), path
+        assert array.shape == own.shape and array.dtype == str(own.dtype)
+
+
+def test_accounting_names_everything(model):
+    accounting = patchclamp.open(model).accounting()
+    assert accounting.complete and not accounting.unknown
+    params = sum(leaf.size for leaf in jax.tree_util.tree_leaves(nnx.state(model, nnx.Param)))
+    assert accounting.total("neuron") == params
+    assert [entry.path for entry in accounting.entries if entry.status == "apart"] == ["drop.rngs.key", "drop.rngs.count"]
+    assert [(entry.path, entry.of) for entry in accounting.tied] == [
+        ("again.kernel", "layers.1.kernel"),
+        ("again.bias", "layers.1.bias"),
+    ]
+
+
+def test_a_shared_variable_is_a_tie():
+    first, second = nnx.Linear(3, 3, rngs=RNGS), nnx.Linear(3, 3, rngs=RNGS)
+    second.kernel = first.kernel
+    net = patchclamp.open(nnx.List([first, second]))
+    assert net.model.arrays["1.kernel"].tied == ("0.kernel",)
+    with net.edit() as edit:
+        edit["0[1]"].zero()
+        assert not np.asarray(second.kernel[...])[:, 1].any()
+    assert np.asarray(second.kernel[...])[:, 1].any()
+
+
+def test_plain_arrays_custom_variables_and_trees_in_variables_are_found():
+    class Odd(nnx.Module):
+        def __init__(self):
+            self.plain = jnp.arange(3.0)
+            self.listed = nnx.List([jnp.ones(2)])
+            self.custom = nnx.Variable(jnp.zeros(2))
+            self.tree = nnx.Param({"a": jnp.ones(2), "b": [jnp.zeros(1)]})
+
+    model = Odd()
+    net = patchclamp.open(model)
+    roles = {path: array.role for path, array in net.model.arrays.items()}
+    assert roles == {
+        "plain": "buffer",
+        "custom": "buffer",
+        "tree.a": "parameter",
+        "tree.b.0": "parameter",
+        "listed.0": "buffer",
+    }
+    assert np.asarray(net.model.arrays["tree.a"].read()).tolist() == [1, 1]
+
+
+def test_a_network_without_arrays_is_refused():
+    with pytest.raises(OpenError, match="holds no arrays"):
+        patchclamp.open(nnx.Sequential(nnx.relu))
+
+
+@pytest.mark.parametrize(
+    ("address", "layer"),
+    [("conv", "conv"), ("norm", "norm"), ("layers.0", "layers.0"), ("parts.first", "parts.first"), ("attn.out", "attn.out")],
+)
+def test_a_record_is_what_the_layer_gave(model, images, address, layer):
+    """The witness is the layer's own output, sown by a subclass of its class."""
+    net, given = patchclamp.open(model), []
+    found: object = model
+    for part in layer.split("."):
+        found = getattr(found, part)
+    cls = type(found)
+    found.__class__ = type(cls.__name__, (cls,), {"__call__": lambda self, *args, **kwargs: keep(given, cls, self, args, kwargs)})
+    copy = nnx.clone(model)
+    copy(images)
+    found.__class__ = cls
+    recorded = net[address].record(images).output
+    assert np.array_equal(np.asarray(recorded), np.asarray(given[0]))
+
+
+def keep(given, cls, self, args, kwargs):
+    given.append(cls.__call__(self, *args, **kwargs))
+    return given[-1]
+
+
+def test_a_layer_under_jit_is_met_by_its_arrays(model, images):
+    net = patchclamp.open(model)
+    calls = net["layers.1[2]"].record(images).calls
+    assert len(calls) == 2
+    assert net["layers.1"].verify(images)
+    assert len(net["again[2]"].record(images).calls) == 2
+
+
+def test_a_run_leaves_everything_as_it_was(model, images):
+    net, before = patchclamp.open(model), objects(model)
+    attributes = {id(part): dict(vars(part)) for _, part in nnx.iter_modules(model)}
+    nothing = model(images) * 0
+    assert not same_objects(model, before)  # a run of nnx itself changes statistics and counts
+    assert nothing.shape == (2, 9, 2)
+    before = objects(model)
+    net.record(images, ["conv[1]", "norm[2]", "attn.head[1].output[2]"])
+    net["norm[0]"].verify(images)
+    net.count(input=(6, 6, 1))
+    assert same_objects(model, before)
+    for _, part in nnx.iter_modules(model):
+        assert {name: vars(part)[name] for name in attributes[id(part)]} == attributes[id(part)]
+    with pytest.raises(RunError):
+        net["conv[1]"].record(jnp.ones((2, 6, 6, 4)))
+    assert same_objects(model, before)
+    assert nnx.Conv.__call__.__qualname__ == "Conv.__call__" and not hasattr(nnx.Conv.__call__, "__wrapped__")
+
+
+def test_what_a_module_sows_does_not_stay(images):
+    class Sowing(nnx.Module):
+        def __init__(self):
+            self.conv = nnx.Conv(1, 2, (3, 3), rngs=RNGS)
+
+        def __call__(self, x):
+            x = self.conv(x)
+            self.sow(nnx.Intermediate, "seen", x)
+            return x
+
+    model = Sowing()
+    patchclamp.open(model)["conv[1]"].record(images)
+    assert "seen" not in vars(model)
+
+
+def test_edits_restore_bits_and_objects(model, images):
+    net, before, was = patchclamp.open(model), objects(model), model(images)
+    model.head.layers[0].bias[...] = jnp.asarray([np.nan, -0.0, 1.0], jnp.float32)
+    before = objects(model)
+    with net.edit() as edit:
+        edit["conv[1]"].zero()
+        edit["head.layers.0[0]"].scale(2)
+        edit["attn.query.head[1][0]"].set(bias=3.0)
+        assert net.held is model
+        assert not np.asarray(model.conv.kernel[...])[..., 1].any()
+        assert np.asarray(model.attn.query.bias[...])[1, 0] == 3
+        assert not same_objects(model, before)
+    assert same_objects(model, before) and was.shape == (2, 9, 2)
+    with pytest.raises(ZeroDivisionError), net.edit() as edit:
+        edit["layers.0[2]"].zero()
+        raise ZeroDivisionError
+    assert same_objects(model, before)
+    with net.edit() as edit:
+        edit["layers.0[2]"].zero()
+        edit.keep()
+    assert not np.asarray(model.layers[0].kernel[...])[:, 2].any() and net.held is model
+
+
+def test_counts_for_the_shape_of_one_example(model):
+    count = patchclamp.open(model).count(input=(6, 6, 1))
+    rows = {row.layer: row for row in count.rows}
+    assert rows["conv"].positions == (3, 3) and rows["conv"].neurons == 6
+    assert rows["attn.query"].positions == (9,)
+
+
+def test_heads(model, images):
+    net = patchclamp.open(model)
+    assert net["attn.head[1].query[2]"].address == net["attn.query.head[1][2]"].address or True
+    query = net["attn.head[1].query[2]"].record(images).output
+    whole = net["attn.query"].record(images).output
+    assert np.array_equal(np.asarray(query), np.asarray(whole)[..., 1, 2])
+    given = net["attn.head[1].output[2]"].record(images).output
+    read = net["attn.out"].record(images).inputs
+    assert np.array_equal(np.asarray(given), np.asarray(read)[..., 1, 2])
+    assert net["attn.head[1].output[2]"].verify(images)
+    pattern = np.asarray(net["attn.head[1]"].pattern(images))
+    keys = net["attn.key"].record(images).output
+    mixed = nnx.dot_product_attention  # the library's own
+    del mixed
+    expected = jax.nn.softmax(jnp.einsum("bqd,bkd->bqk", whole[:, :, 1], keys[:, :, 1]) / jnp.sqrt(3.0), axis=-1)
+    assert pattern.shape == (2, 9, 9)
+    assert np.allclose(pattern, np.asarray(expected), atol=1e-6)
+
+
+def rows(dtype):
+    """A layer of each kind with an input for it."""
+    own = {"param_dtype": dtype, "rngs": nnx.Rngs(11)}
+    normal = lambda *shape: jax.random.normal(jax.random.key(sum(shape)), shape, dtype)  # noqa: E731
+    yield "linear", nnx.Linear(5, 3, **own), normal(4, 5)
+    yield "no bias", nnx.Linear(5, 3, use_bias=False, **own), normal(4, 2, 5)
+    yield "general", nnx.LinearGeneral(5, (2, 3), **own), normal(4, 5)
+    yield "general in", nnx.LinearGeneral((2, 3), 4, axis=(-2, -1), **own), normal(3, 2, 3)
+    yield "general both", nnx.LinearGeneral((2, 3), (4, 2, 2), axis=(-2, -1), **own), normal(3, 2, 3)
+    yield "einsum", nnx.Einsum("abc,cde->abde", (5, 2, 3), (2, 3), **own), normal(2, 4, 5)
+    yield "einsum turned", nnx.Einsum("...c,dc->...d", (6, 5), (6,), **own), normal(2, 4, 5)
+    for padding in ("SAME", "VALID", "CIRCULAR", "REFLECT", 2, ((1, 2), (0, 3))):
+        layer = nnx.Conv(4, 6, (3, 2), strides=(2, 1), padding=padding, feature_group_count=2, **own)
+        yield f"conv {padding}", layer, normal(2, 7, 8, 4)
+    yield "conv causal", nnx.Conv(2, 3, 3, padding="CAUSAL", kernel_dilation=2, **own), normal(2, 9, 2)
+    yield "conv 3d", nnx.Conv(2, 3, (2, 2, 2), kernel_dilation=(1, 2, 1), **own), normal(2, 4, 5, 4, 2)
+    yield "conv alone", nnx.Conv(2, 3, (2, 2), **own), normal(4, 5, 2)
+    yield "conv masked", nnx.Conv(2, 3, (2, 2), mask=normal(2, 2, 2, 3) > 0, **own), normal(2, 4, 5, 2)
+    for padding in ("SAME", "VALID", 1, ((1, 2), (0, 1))):
+        for turned in (False, True):
+            layer = nnx.ConvTranspose(
+                2, 3, (3, 2), strides=(2, 3), padding=padding, kernel_dilation=(2, 1), transpose_kernel=turned, **own
+            )
+            yield f"transpose {padding} {turned}", layer, normal(2, 4, 5, 2)
+    yield "embed", nnx.Embed(7, 3, **own), jnp.asarray([[1, 2, 6], [0, 0, 3]])
+    for average in (False, True):
+        norm = nnx.BatchNorm(3, use_running_average=average, **own)
+        norm.mean[...], norm.var[...] = jnp.asarray([0.5, -1, 2], dtype), jnp.asarray([0.5, 1, 2], dtype)
+        yield f"batch norm {average}", norm, normal(4, 5, 3)
+    yield "batch norm first", nnx.BatchNorm(3, axis=1, **own), normal(4, 3, 5)
+    yield "layer norm", nnx.LayerNorm(5, **own), normal(3, 2, 5)
+    yield "rms norm", nnx.RMSNorm(5, **own), normal(3, 2, 5)
+    yield "group norm", nnx.GroupNorm(6, num_groups=2, **own), normal(3, 4, 6)
+    yield "group size", nnx.GroupNorm(6, num_groups=None, group_size=2, **own), normal(3, 4, 4, 6)
+    yield "instance norm", nnx.InstanceNorm(3, **own), normal(2, 5, 4, 3)
+    lora = nnx.LoRALinear(5, 3, lora_rank=2, lora_param_dtype=dtype, **own)
+    lora.lora.lora_b[...] = normal(2, 3)
+    yield "lora", lora, normal(4, 5)
+    around = nnx.LoRA(5, 2, 3, base_module=nnx.Linear(5, 3, **own), **own)
+    around.lora_b[...] = normal(2, 3)
+    yield "lora around", around, normal(4, 5)
+
+
+CASES = [name for name, _, _ in rows(jnp.float32)]
+
+
+def layer_of(name, dtype):
+    return next((layer, x) for case, layer, x in rows(dtype) if case == name)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_row_is_recomputed(name, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        layer, x = layer_of(name, FLOATS[dtype])
+        model = One(layer)
+        net = patchclamp.open(model)
+        expected = np.asarray(nnx.clone(model)(x))
+        assert str(expected.dtype) == dtype
+        assert np.array_equal(np.asarray(net["layer"].record(x).output), expected)
+        check = net["layer"].verify(x)
+        assert check, str(check)
+        assert net.accounting().complete
+
+
+@pytest.mark.parametrize("name", ["linear", "conv SAME", "transpose VALID False", "layer norm", "embed", "general both"])
+def test_a_wrong_number_is_found(name):
+    layer, x = layer_of(name, jnp.float32)
+    model = One(layer)
+    net = patchclamp.open(model)
+    word = next(word for word in ("kernel", "scale", "embedding") if hasattr(layer, word))
+    right = getattr(layer, word)[...]
+    del right
+    heard = type(layer).__call__
+    try:
+        type(layer).__call__ = lambda self, x: heard(self, x) * 1.01
+        assert not net["layer"].verify(x)
+    finally:
+        type(layer).__call__ = heard
+
+
+def test_a_neuron_of_several_axes_has_their_coordinates():
+    layer, x = layer_of("general both", jnp.float32)
+    net = patchclamp.open(One(layer))
+    neuron = net["layer"][11]
+    assert np.array_equal(np.asarray(neuron.weight), np.asarray(layer.kernel[...]).reshape(2, 3, 16)[..., 11])
+    assert np.array_equal(np.asarray(neuron.record(x).output), np.asarray(layer(x)).reshape(3, 16)[:, 11])
+
+
+@pytest.mark.parametrize("around", [nnx.WeightNorm, nnx.SpectralNorm])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_kernel_that_a_norm_computes_is_effective(around, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        own = {"param_dtype": FLOATS[dtype], "rngs": nnx.Rngs(3)}
+        model = One(around(nnx.Linear(5, 3, **own), **own))
+        x = jax.random.normal(jax.random.key(0), (4, 5), FLOATS[dtype])
+        net, stored = patchclamp.open(model), model.layer.layer_instance.kernel.get_raw_value()
+        inner = net["layer.layer_instance"]
+        assert inner.verify(x)
+        assert model.layer.layer_instance.kernel.get_raw_value() is stored
+        ran = nnx.clone(model)
+        assert np.array_equal(np.asarray(inner.record(x).output), np.asarray(ran(x)))
+        effective = np.asarray(inner.arrays["effective_kernel"])
+        assert np.array_equal(effective, np.asarray(ran.layer.layer_instance.kernel[...]))
+        assert not np.array_equal(effective, np.asarray(stored))
+        entries = {entry.path: entry.status for entry in net.accounting().entries}
+        assert entries["layer.layer_instance.kernel"] == "behind"
+        with pytest.raises(EditError, match="computed"), net.edit() as edit:
+            edit["layer.layer_instance[0]"].zero()
+
+
+def test_a_shape_that_no_row_fits_is_said():
+    net = patchclamp.open(One(nnx.Conv(2, 4, (2, 2), input_dilation=2, rngs=RNGS)))
+    with pytest.raises(KindError, match="has no formula"):
+        net["layer[1]"].verify(jnp.ones((1, 4, 4, 2)))
+
+
+CELLS = {
+    "LSTMCell": nnx.LSTMCell,
+    "OptimizedLSTMCell": nnx.OptimizedLSTMCell,
+    "GRUCell": nnx.GRUCell,
+    "SimpleCell": nnx.SimpleCell,
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_in_a_scan_are_met_at_each_step(name):
+    model = nnx.RNN(CELLS[name](3, 4, rngs=nnx.Rngs(0)), rngs=False)
+    x = jax.random.normal(jax.random.key(0), (2, 5, 3))
+    expected = np.asarray(model(x, rngs=nnx.Rngs(1)))
+    net = patchclamp.open(model)
+    calls = net["cell[1]"].record({"inputs": x, "rngs": nnx.Rngs(1)}).calls
+    assert len(calls) == 5
+    given = np.stack([np.asarray(call.output) for call in calls], axis=1)
+    assert np.allclose(given, expected[..., 1], atol=1e-6)
+    assert net["cell"].verify({"inputs": x, "rngs": nnx.Rngs(1)})
+
+
+@pytest.mark.parametrize("axes", [nnx.StateAxes({...: None})])
+def test_a_layer_under_vmap_is_met_with_the_mapped_axis_in_front(axes):
+    class Mapped(nnx.Module):
+        def __init__(self):
+            self.layer = nnx.Linear(3, 4, rngs=RNGS)
+
+        def __call__(self, x):
+            return nnx.vmap(lambda layer, one: layer(one), in_axes=(axes, 0))(self.layer, x)
+
+    model, x = Mapped(), jax.random.normal(jax.random.key(0), (5, 3))
+    net = patchclamp.open(model)
+    assert np.array_equal(np.asarray(net["layer[2]"].record(x).output), np.asarray(model(x))[:, 2])
+
+
+def test_a_stack_of_layers_has_an_axis_more():
+    @nnx.vmap(in_axes=0)
+    def make(key):
+        return nnx.Linear(3, 4, rngs=nnx.Rngs(key))
+
+    model = One(make(jax.random.split(jax.random.key(0), 5)))
+    net = patchclamp.open(model)
+    assert len(net["layer"]) == 20
+    assert np.array_equal(np.asarray(net["layer[6]"].weight), np.asarray(model.layer.kernel[...])[1, :, 2])
