@@ -29,7 +29,7 @@ EVERY = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md"
 INNER = {
     "capture", "card", "compare", "frames", "frozen", "gates", "opening", "pages", "protocols", "read", "shown",
     "attended", "heads", "routed", "stack", "suggest", "units", "use", "views", "__main__", "formulas", "frameworks",
-    "files", "against", "beside", "listing", "matched",
+    "files", "against", "beside", "listing", "matched", "activated",
 }  # fmt: skip
 
 

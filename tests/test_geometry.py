@@ -95,3 +95,54 @@ def test_a_size_of_another_rank():
 def test_a_padding_mode_that_is_not_known():
     with pytest.raises(KindError, match="padding mode 'mirror'"):
         Geometry.of({"padding": 1, "padding_mode": "mirror"}, (3,)).taps(0, 5, 0)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_the_words_of_keras_and_jax_mean_their_own_padding(data):
+    """`same` follows from the size of the map and the stride; the taps of a transposed kernel may run either way."""
+    jax = pytest.importorskip("jax")
+    lax, jnp = jax.lax, jax.numpy
+    length, kernel = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 5))
+    stride, dilation = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 2))
+    word = data.draw(st.sampled_from(["SAME", "SAME_LOWER", "VALID"]))
+    geometry = Geometry.of({"stride": stride, "dilation": dilation, "padding": word}, (kernel,))
+    if word == "VALID" and length < dilation * (kernel - 1) + 1:
+        return
+    x = jnp.arange(1.0, length + 1).reshape(1, length, 1)
+    numbers = ("NWC", "WIO", "NWC")
+    for tap in range(kernel):
+        weight = jnp.zeros((kernel, 1, 1)).at[tap].set(1.0)
+        right = lax.conv_general_dilated(
+            x, weight, (stride,), word, rhs_dilation=(dilation,), dimension_numbers=numbers
+        )[0, :, 0]
+        assert geometry.output((length,)) == right.shape
+        found = [geometry.taps(0, length, place)[tap] for place in range(len(right))]
+        assert [0.0 if index == NOTHING else index + 1.0 for index in found] == right.tolist()
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_transposed_kernel_of_jax_may_run_either_way(data):
+    jax = pytest.importorskip("jax")
+    lax, jnp = jax.lax, jax.numpy
+    length, kernel = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 5))
+    stride, dilation = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 2))
+    word, mirrored = data.draw(st.sampled_from(["SAME", "VALID"])), data.draw(st.booleans())
+    config = {"stride": stride, "dilation": dilation, "padding": word, "transposed": True, "mirrored": mirrored}
+    geometry = Geometry.of(config, (kernel,))
+    x = jnp.arange(1.0, length + 1).reshape(1, length, 1)
+    for tap in range(kernel):
+        weight = jnp.zeros((kernel, 1, 1)).at[tap].set(1.0)
+        right = lax.conv_transpose(
+            x,
+            weight,
+            (stride,),
+            word,
+            rhs_dilation=(dilation,),
+            dimension_numbers=("NWC", "WIO", "NWC"),
+            transpose_kernel=not mirrored,
+        )[0, :, 0]
+        assert geometry.output((length,)) == right.shape
+        found = [geometry.taps(0, length, place)[tap] for place in range(len(right))]
+        assert [0.0 if index == NOTHING else index + 1.0 for index in found] == right.tolist()

@@ -123,7 +123,7 @@ def _sizes(layer: LayerInfo, cells: Population) -> dict[str, Size]:
 def _frame(kind: Kind, line: str, layer: LayerInfo, shape: tuple[int, ...], sizes: Mapping[str, Size]) -> Layout:
     if kind.rank and len(shape) == kind.rank + 1:
         line = line.removeprefix("batch ")
-    if line.startswith("*at"):
+    elif line.startswith("*at"):
         line = _leading(line, layer, shape, sizes)
     if line == "batch *neuron":
         line = _shared(shape, sizes)

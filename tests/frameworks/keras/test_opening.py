@@ -310,12 +310,12 @@ def test_trainable_is_what_keras_would_train() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])
 def test_element_types(dtype: str) -> None:
+    if (BACKEND, dtype) == ("jax", "float64"):
+        pytest.skip("JAX has no 64-bit floats unless it is told to")
     network = classifier(dtype)
     net = pc.open(network)
     kernel = net.model.arrays["head.kernel"]
-    assert kernel.dtype == (
-        dtype if (BACKEND, dtype) != ("jax", "float64") else "float32"
-    )  # JAX has no 64 bits by default
+    assert kernel.dtype == dtype
     assert kernel.storage.numbers().dtype.name == kernel.dtype
     assert np.array_equal(kernel.storage.numbers().astype("f8"), numbers(network.get_layer("head").kernel).astype("f8"))
 

@@ -63,9 +63,14 @@ def test_reads_runs_and_checks_see_an_edit_and_its_end(path: str) -> None:
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_exception_puts_it_back(path: str, error: type[BaseException]) -> None:
     net = pc.open(path)
-    with pytest.raises(error), net.edit() as edit:
-        edit["fc[0]"].zero()
-        raise error
+
+    def failing() -> None:
+        with net.edit() as edit:
+            edit["fc[0]"].zero()
+            raise error
+
+    with pytest.raises(error):
+        failing()
     np.testing.assert_array_equal(np.asarray(net["fc[0]"].weight), W["w"][:, 0])
     assert held(net) == path
 

@@ -1,4 +1,4 @@
-"""Each operator with each of its settings: what is recorded is what onnxruntime gives, and every neuron is recomputed."""
+"""Each operator with each setting: what is recorded is what onnxruntime gives, and every neuron is recomputed."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def test_a_graph_that_fails_says_on_what(tmp_path: Path) -> None:
     made = graphs.model(nodes, {"x": X, "shape": np.array([10, 2])}, {"w": W["w"]})
     net = pc.open(graphs.saved(tmp_path, made))
     layer = next(iter(net.layers))
-    with pytest.raises(pc.RunError, match="the network raised .* on an input of"):
+    with pytest.raises(pc.RunError, match=r"the network raised .* on an input of"):
         net[layer].record((X, np.array([7, 7])))
 
 

@@ -72,6 +72,7 @@ _MADE: Mapping[str, Callable[[Any], Any]] = {
     "format": _format,
     "group_count": _group_count,
     "mirrored": lambda module: not module.transpose_kernel,
+    "spread": lambda module: not isinstance(module.padding, str),
 }
 
 

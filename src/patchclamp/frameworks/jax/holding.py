@@ -16,7 +16,7 @@ from jax.core import Tracer
 from ...axes import Key
 from ...errors import KindError
 from ..written import Numbers
-from .values import is_array, is_key
+from .values import cut, is_array, is_key
 
 __all__ = ["Leaf", "Place", "Tree", "numbers_of", "path_name"]
 
@@ -133,8 +133,7 @@ class Leaf:
         """The framework's own array, cut. Raises KindError for a shape without numbers."""
         value = _data(self.value())
         _refuse_empty(value, self.path)
-        with jax.enable_x64(True):
-            return value[key] if key else value
+        return cut(value, key) if isinstance(value, jax.Array) else value[key]
 
     def numbers(self, key: Key = ()) -> Numbers:
         """A copy of what stands at a key, in the array's own type."""

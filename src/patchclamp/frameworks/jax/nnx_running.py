@@ -58,16 +58,14 @@ class NnxLibrary:
         for name in names:
             wanted.setdefault(id(self._modules[name]), []).append(name)
         chosen = {name: self._modules[name] for found in wanted.values() for name in found}
-        arrays = {key: name for name, module in chosen.items() for key in _arrays(module)}
+        known = {_inside(module): module for module in chosen.values()}
 
         def heard(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AbstractContextManager[Left] | None:
-            found = wanted.get(id(self._copies.get(id(module), module)))
-            if found is None:
-                other = next((arrays[key] for key in _arrays(module) if key in arrays), None)
-                if other is None or type(chosen[other]) is not type(module):
-                    return None
-                found = wanted[id(chosen[other])]
-            return _all(found, told, module, args, kwargs)
+            own = self._copies.get(id(module), module)
+            if id(own) not in self._names:
+                own = known.get(_inside(module))
+            found = wanted.get(id(own))
+            return None if found is None else _all(found, told, module, args, kwargs)
 
         methods = {(base, "__call__") for module in chosen.values() if (base := definer(type(module))) is not None}
         with hearing(methods, heard):
@@ -128,10 +126,10 @@ def _method(module: Any) -> Callable[..., Any]:
     return method.__get__(module, type(module))  # type: ignore[no-any-return]
 
 
-def _arrays(module: Any) -> list[int]:
-    """The arrays that a module itself holds, as objects."""
-    held = [value.get_raw_value() for value in vars(module).values() if isinstance(value, nnx.Variable)]
-    return [id(bare(value)) for value in held if isinstance(value, jax.Array)]
+def _inside(module: Any) -> tuple[type, frozenset[int]]:
+    """What tells a module from others where it is another object: its class, and which arrays it trains."""
+    held = [part for _, part in nnx.iter_graph(module) if isinstance(part, nnx.Param)]
+    return type(module), frozenset(id(bare(one.get_raw_value())) for one in held)
 
 
 class _Before:
@@ -141,7 +139,7 @@ class _Before:
         self.attributes = vars(module)
         self.were = dict(self.attributes)
         found: list[Any] = []
-        self.containers = [(value, value.copy()) for value in _inside(self.attributes, found)]
+        self.containers = [(value, value.copy()) for value in _gathered(self.attributes, found)]
         self.variables = [(one, _copied(one), one.get_metadata()) for one in found]
 
     def restore(self) -> None:
@@ -166,14 +164,14 @@ def _copied(variable: Any) -> Any:
     return value[...] if is_array_ref(value) else value
 
 
-def _inside(owner: Any, variables: list[Any]) -> Iterator[Any]:
+def _gathered(owner: Any, variables: list[Any]) -> Iterator[Any]:
     """The lists and dicts within; the variables are added to those found."""
     for value in owner.values() if isinstance(owner, dict) else owner:
         if isinstance(value, nnx.Variable):
             variables.append(value)
         elif type(value) in _CONTAINERS:
             yield value
-            yield from _inside(value, variables)
+            yield from _gathered(value, variables)
 
 
 def _same(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ __all__ = [
     "bare",
     "concrete",
     "copy",
+    "cut",
     "dtype_name",
     "entering",
     "is_array",
@@ -149,12 +150,27 @@ def entering(x: Any) -> Any:
     return x
 
 
+def cut(value: Any, key: Key) -> Any:
+    """Part of a JAX array, in memory of its own. In a CPU's memory nothing is compiled for it."""
+    if not key:
+        return value
+    with jax.enable_x64(True):
+        if not _near(value):
+            return value[key]
+        return jax.device_put(np.array(np.asarray(value)[key]), next(iter(value.devices())))
+
+
+def _near(value: Any) -> bool:
+    """Whether the numbers lie in the memory that NumPy reads."""
+    return not is_key(value) and value.is_fully_addressable and all(d.platform == "cpu" for d in value.devices())
+
+
 def copy(value: Any, key: Key = ()) -> Any:
     """Part of an array, in memory of its own; nested tuples and mappings whole. JAX arrays never change."""
     if isinstance(value, np.ndarray):
         return np.array(value[key])
     if isinstance(value, jax.Array):
-        return value[key] if key else value
+        return cut(value, key)
     if isinstance(value, (tuple, list)):
         copies = [copy(item) for item in value]
         return type(value)(*copies) if hasattr(value, "_fields") else type(value)(copies)
@@ -166,16 +182,22 @@ def copy(value: Any, key: Key = ()) -> Any:
 def take(value: Any, axis: int, indices: Sequence[int]) -> Any:
     """Entries along an axis, as a copy; the index NOTHING gives zero."""
     index = np.asarray(indices, dtype=np.int32)
-    taken = jnp.take(jnp.asarray(value), jnp.asarray(np.maximum(index, 0)), axis=axis)
-    if (index == NOTHING).any():
-        shape = [1] * taken.ndim
-        shape[axis] = len(index)
-        taken = jnp.where(jnp.asarray(index != NOTHING).reshape(shape), taken, jnp.zeros((), taken.dtype))
-    return taken
+    taken = np.take(np.asarray(value), np.maximum(index, 0), axis=axis)
+    np.moveaxis(taken, axis, 0)[index == NOTHING] = 0
+    return _put(taken, value)
 
 
 def stack(values: Sequence[Any]) -> Any:
-    return jnp.stack(list(values))
+    """Values of one shape with an axis in front."""
+    return _put(np.stack([np.asarray(value) for value in values]), values[0])
+
+
+def _put(values: Any, template: Any) -> Any:
+    """NumPy values as an array of the sort that another is, where that is."""
+    if isinstance(template, np.ndarray):
+        return values
+    with jax.enable_x64(True):
+        return jax.device_put(values, next(iter(template.devices())))
 
 
 def numpy(value: Any) -> Any:

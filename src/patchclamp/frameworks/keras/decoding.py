@@ -167,11 +167,10 @@ def _decoded(slot: Slot, scale: Slot, holder: Any, word: str) -> Held:
     lined = _scale_shape(holder, word, slot.shape, scale.shape)
 
     def make(key: Key) -> Any:
-        codes = memory().view(slot.value(), key)
-        factors = keras.ops.reshape(scale.value(), lined)
-        factors = memory().view(factors, _aligned(key, lined))
-        wide = (keras.ops.cast(one, holder.compute_dtype) for one in (codes, factors))
-        return keras.ops.stop_gradient(keras.ops.divide(*wide))
+        # With NumPy, whose quotients do not depend on what else is divided; XLA's do.
+        factors = scale.numbers().reshape(lined)[_aligned(key, lined)]
+        numbers = slot.numbers(key).astype(factors.dtype) / factors
+        return keras.ops.convert_to_tensor(numbers, dtype=holder.compute_dtype)
 
     axes = " and ".join(str(axis) for axis, size in enumerate(lined) if size > 1)
     how = f"stored as int8 with one scale for each index of axis {axes}" if axes else "stored as int8 with one scale"

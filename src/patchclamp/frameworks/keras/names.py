@@ -183,8 +183,10 @@ def _usual() -> frozenset[str]:
 
 
 def _attributes(layer: Any) -> Iterator[tuple[str, Any]]:
-    """The attributes of a layer that hold others, public ones first. Properties are asked only where a private attribute
-    holds a layer: Keras saves that under the property's name."""
+    """The attributes of a layer that hold others, public ones first.
+
+    Properties are asked only where a private attribute holds a layer: Keras saves that under the property's name.
+    """
     told = {_LISTED} if layer._obj_type() in _FUNCTIONAL else {"cells"} if _is_stack(layer) else set()
     names = [name for name in dir(layer) if not name.startswith(("__", "_self_")) and name not in _usual() | told]
     own = [name for name in names if name == _LISTED or not hasattr(type(layer), name)]

@@ -155,8 +155,8 @@ def _attribute(layer: Any, path: str) -> Any:
 
 def _named(function: Any) -> Any:
     """The name of a function of Keras' own, else the function."""
-    said = keras.activations.serialize(function)
-    return said if isinstance(said, str) else function
+    name = getattr(function, "__name__", "")
+    return name if name and getattr(keras.activations, name, None) is function else function
 
 
 def _channels(layer: Any) -> int:

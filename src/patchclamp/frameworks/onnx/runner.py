@@ -16,7 +16,7 @@ from ...geometry import NOTHING
 from ...protocols import Probe
 from ..exactness import exactness
 from .padding import cut
-from .recurrent import RECURRENT, recurrent
+from .recurrent import RECURRENT, recurrent, stacks
 from .session import Session, needed
 
 __all__ = ["Graph", "OnnxRunner", "Ran"]
@@ -275,11 +275,16 @@ def _across(value: Any) -> Any:
 
 def _calls(found: _Found, runs: Sequence[Ran]) -> Iterator[Call]:
     """The calls of one layer in the order in which they ran: nodes of one body after each other, run by run."""
+    if runs and runs[0].op in RECURRENT:
+        for nodes in stacks(runs):
+            for index in _indices(found, nodes[0]):
+                yield recurrent(nodes[0].op, [found.call(node, index) for node in nodes])
+        return
     for together in _bodies(runs):
         for index in _indices(found, together[0]):
             for run in together:
                 inputs, config, left = found.call(run, index)
-                yield (recurrent if run.op in RECURRENT else _first)(run.op, (inputs, config, left))
+                yield _first((inputs, config, left))
 
 
 def _entered(inputs: Mapping[str, Any]) -> tuple[int, ...]:
@@ -287,7 +292,7 @@ def _entered(inputs: Mapping[str, Any]) -> tuple[int, ...]:
     return np.shape(next(iter(inputs.values())))
 
 
-def _first(op: str, call: Call) -> Call:
+def _first(call: Call) -> Call:
     """A node that gives one tensor of its layer."""
     inputs, config, left = call
     return inputs, cut(config, _entered(inputs), np.shape(left[0])), left[:1]
