@@ -18,7 +18,7 @@ STAMP_TF := $(VENV_TF)/.stamp
 PIP_TF := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY_TF) -m pip install -qq --no-input --no-deps
 TESTS_KERAS := $(wildcard tests/frameworks/keras tests/frameworks/test_same_everywhere.py)
 PYTEST_TF := PYTHONPATH=src TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES=-1 \
-	$(PY_TF) -m pytest -n $(JOBS) --dist loadfile -m ""
+	$(PY_TF) -m pytest -n $(JOBS) --dist loadfile -k "keras or tensorflow"
 
 # The stamp is written last and holds the folder: a half-made environment has none, and an environment that was
 # copied from elsewhere would import the other folder's sources. Both are made again.
@@ -72,7 +72,7 @@ test-all: setup lint ## lint, then every test, those with TensorFlow too
 	@$(MAKE) --no-print-directory test-tf
 
 test-tf: setup-tf ## TensorFlow, and Keras on TensorFlow and on JAX, in .venv-tf
-	@KERAS_BACKEND=tensorflow $(PYTEST_TF) tests/frameworks/tensorflow $(TESTS_KERAS)
+	@KERAS_BACKEND=tensorflow $(PYTEST_TF) -m "" tests/frameworks/tensorflow $(TESTS_KERAS)
 	@KERAS_BACKEND=jax $(PYTEST_TF) $(TESTS_KERAS)
 
 lint: setup ## ruff, mypy --strict, floors and budgets

@@ -134,7 +134,7 @@ def test_the_command_line_prints_what_its_page_says(tmp_path):
     page = DOCS / "command-line.md"
     source = re.search(r"^```python\n(# models\.py.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
     (tmp_path / "models.py").write_text(source.group(1), encoding="utf-8")
-    assert len(commands(page)) == 9
+    assert len(commands(page)) == 10
     for command, expected in commands(page):
         program, *arguments = shlex.split(command)
         assert program == "patchclamp"

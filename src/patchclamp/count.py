@@ -137,7 +137,8 @@ def count(model: Model, input: Any = None, dtype: str = "") -> Count:
                 f"{model.source} is a file: it cannot run, so it has no map sizes", "count one conv layer's input"
             )
         shapes = model.runner.shapes(counted, input, dtype)
-    rows = tuple(_row(layer, shapes.get(name, [])) for name, layer in counted.items())
+    inner = _inner(model)
+    rows = tuple(_row(layer, shapes.get(name, []), inner) for name, layer in counted.items())
     unique = {
         min((array.path, *array.tied)): array.size - array.repeated
         for layer in model.layers.values()
@@ -155,7 +156,18 @@ def _shown(input: Any) -> str:
         return "the given input"
 
 
-def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Counted:
+def _inner(model: Model) -> frozenset[str]:
+    """The arrays of parts that are gates of the recurrent layer around them: its units count, not theirs."""
+    return frozenset(
+        placed.array.path
+        for layer in model.layers.values()
+        if layer.kind is not None and layer.kind.family == "recurrent" and not layer.arrays
+        for cells in layer.populations.values()
+        for placed in cells.placed
+    )
+
+
+def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]], inner: frozenset[str]) -> Counted:
     kind, cells = layer.kind, layer.main
     assert kind is not None and cells is not None
     counted = _own(layer, cells)
@@ -166,7 +178,7 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
         kind=kind.title,
         known=layer.known,
         noun=cells.noun,
-        role=_role(layer, kind),
+        role="held" if layer.arrays and inner.issuperset(a.path for a in layer.arrays) else _role(layer, kind),
         neurons=sum(map(len, counted)),
         positions=_positions(layer, cells, calls[0][1]) if calls else None,
         fan_in=reads[0] if len(reads) == 1 else reads,
@@ -177,6 +189,8 @@ def _row(layer: LayerInfo, calls: Sequence[tuple[tuple[int, ...], ...]]) -> Coun
 
 def _own(layer: LayerInfo, main: Population) -> Sequence[Population]:
     """The populations that count: those whose arrays the layer itself holds; a part counts its own."""
+    if not layer.arrays and layer.kind is not None and layer.kind.family == "recurrent":
+        return [main]
     own = {array.path for array in layer.arrays}
     held = [cells for cells in layer.populations.values() if not cells.via]
     return [cells for cells in held if any(p.array.path in own for p in cells.placed)] or (

@@ -77,7 +77,7 @@ def _adapter(thing: Any) -> Any:
 
 def _open_file(path: str, tree: bool | None) -> Model:
     stored = open_stored(path)
-    if stored.format == "ONNX":
+    if stored.format == "ONNX" and not tree:
         found: Model = import_module(_ONNX).attached(model_of(stored), stored.sources[0], stored.arrays, stored.runs)
         return found
     if tree is False or (tree is None and not _by_itself(path, stored)):

@@ -78,7 +78,8 @@ def register(
     like      a catalogued kind to start from (`"torch.nn.Linear"`); lines given here replace its lines
     sizes     axis -> the attribute of the layer that states its length, for axes that no shape decides
     formula   what recomputes it: the name of a family (`"linear"`), or a function that is given a
-              `patchclamp.formulas.Case` and answers an `Answer`; `weight="neuron in"` and `"in neuron"` imply "linear"
+              `patchclamp.formulas.Case` and answers an `Answer`; one array that is "neuron in" or "in neuron", and
+              perhaps one that is "neuron", imply "linear"
     arrays    array name -> axis line; axes called `neuron`, `group`, `head`, `expert` make a neuron
 
     Raises AxisError for a line that cannot be read, KindError for one without a neuron axis and for anything else.
@@ -105,7 +106,8 @@ def register(
     else:
         neuron = tuple(axis for axis in ("expert", "head", "group", "neuron") if axis in names)
         op = "linear" if family == "linear" else ""
-        row = Kind(name, family, lines, neuron=neuron, sizes=dict(sizes or {}), op=op, formula=own)
+        words = _words(lines) if family == "linear" else {}
+        row = Kind(name, family, lines, neuron=neuron, sizes=dict(sizes or {}), op=op, formula=own, words=words)
     _registered[name] = row
     return row
 
@@ -166,5 +168,13 @@ def _formula(given: Any, usual: str) -> tuple[str, Callable[[Any], Any] | None]:
 
 def _family(lines: Mapping[str, str]) -> str:
     """A weight with one input axis (and perhaps a bias) is a weighted sum; anything else has no formula by itself."""
-    plain = lines.get("weight") in ("neuron in", "in neuron") and set(lines) <= {"weight", "bias"}
-    return "linear" if plain and lines.get("bias", "neuron") == "neuron" else ""
+    return "linear" if _words(lines) else ""
+
+
+def _words(lines: Mapping[str, str]) -> dict[str, str]:
+    """The formula's words for a weight and a bias, whatever they are called; empty where the lines are not those."""
+    weights = [word for word, line in lines.items() if line in ("neuron in", "in neuron")]
+    biases = [word for word, line in lines.items() if line == "neuron"]
+    if len(weights) != 1 or len(biases) > 1 or len(lines) != len(weights) + len(biases):
+        return {}
+    return {weights[0]: "weight", **dict.fromkeys(biases, "bias")}

@@ -83,6 +83,17 @@ def _all() -> Iterator[Kind]:
         words={"alpha": "weight"},
         role="activation",
     )
+    yield _kind(
+        "LayerScale",  # of keras.applications
+        {"gamma": "neuron"},
+        {"neuron": "projection_dim"},
+        input="*at neuron",
+        output="*at neuron",
+        family="scale",
+        words=_NORM,
+        noun="channel",
+        role="norm",
+    )
     yield _kind("STFTSpectrogram", {"real_kernel": "*k in neuron", "imag_kernel": "*k in neuron"}, {}, role="held")
     yield Kind("keras.random.SeedGenerator", "", {}, apart=_STATE)
 

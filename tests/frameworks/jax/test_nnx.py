@@ -15,6 +15,15 @@ FLOATS = {"float32": jnp.float32, "float64": jnp.float64}
 RNGS = nnx.Rngs(7)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    """XLA compiles each operation of an eager run by itself: without its optimisations that is quicker."""
+    was = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", was)
+
+
 class Small(nnx.Module):
     """A CNN with batch statistics, a shared layer, dropout and an attention."""
 
@@ -82,7 +91,8 @@ def test_layers_are_the_modules_that_hold_arrays(model):
 def test_every_array_is_bit_for_bit_that_of_its_variable(model):
     net = patchclamp.open(model)
     expected = {".".join(map(str, path)): value for path, value in nnx.to_flat_state(nnx.state(model))}
-    listed = {path: array for path, array in net.model.arrays.items() if not path.startswith("again.")}
+    # Flax lists a shared module under its first name by the alphabet.
+    listed = {path: array for path, array in net.model.arrays.items() if not path.startswith("layers.1.")}
     assert listed.keys() == expected.keys()
     for path, array in listed.items():
         own = expected[path].get_raw_value()
@@ -96,7 +106,10 @@ def test_accounting_names_everything(model):
     assert accounting.complete and not accounting.unknown
     params = sum(leaf.size for leaf in jax.tree_util.tree_leaves(nnx.state(model, nnx.Param)))
     assert accounting.total("neuron") == params
-    assert [entry.path for entry in accounting.entries if entry.status == "apart"] == ["drop.rngs.key", "drop.rngs.count"]
+    assert [entry.path for entry in accounting.entries if entry.status == "apart"] == [
+        "drop.rngs.key",
+        "drop.rngs.count",
+    ]
     assert [(entry.path, entry.of) for entry in accounting.tied] == [
         ("again.kernel", "layers.1.kernel"),
         ("again.bias", "layers.1.bias"),
@@ -142,7 +155,13 @@ def test_a_network_without_arrays_is_refused():
 
 @pytest.mark.parametrize(
     ("address", "layer"),
-    [("conv", "conv"), ("norm", "norm"), ("layers.0", "layers.0"), ("parts.first", "parts.first"), ("attn.out", "attn.out")],
+    [
+        ("conv", "conv"),
+        ("norm", "norm"),
+        ("layers.0", "layers.0"),
+        ("parts.first", "parts.first"),
+        ("attn.out", "attn.out"),
+    ],
 )
 def test_a_record_is_what_the_layer_gave(model, images, address, layer):
     """The witness is the layer's own output, sown by a subclass of its class."""
@@ -151,7 +170,9 @@ def test_a_record_is_what_the_layer_gave(model, images, address, layer):
     for part in layer.split("."):
         found = getattr(found, part)
     cls = type(found)
-    found.__class__ = type(cls.__name__, (cls,), {"__call__": lambda self, *args, **kwargs: keep(given, cls, self, args, kwargs)})
+    found.__class__ = type(
+        cls.__name__, (cls,), {"__call__": lambda self, *args, **kwargs: keep(given, cls, self, args, kwargs)}
+    )
     copy = nnx.clone(model)
     copy(images)
     found.__class__ = cls
@@ -184,26 +205,29 @@ def test_a_run_leaves_everything_as_it_was(model, images):
     net.count(input=(6, 6, 1))
     assert same_objects(model, before)
     for _, part in nnx.iter_modules(model):
-        assert {name: vars(part)[name] for name in attributes[id(part)]} == attributes[id(part)]
+        were = attributes[id(part)]
+        assert list(vars(part)) == list(were) and all(vars(part)[name] is value for name, value in were.items())
     with pytest.raises(RunError):
         net["conv[1]"].record(jnp.ones((2, 6, 6, 4)))
     assert same_objects(model, before)
     assert nnx.Conv.__call__.__qualname__ == "Conv.__call__" and not hasattr(nnx.Conv.__call__, "__wrapped__")
 
 
-def test_what_a_module_sows_does_not_stay(images):
-    class Sowing(nnx.Module):
+def test_what_a_forward_sets_does_not_stay():
+    class Setting(nnx.Module):
         def __init__(self):
-            self.conv = nnx.Conv(1, 2, (3, 3), rngs=RNGS)
+            self.linear = nnx.Linear(3, 2, rngs=RNGS)
+            self.calls = nnx.Variable(jnp.zeros(()))
 
         def __call__(self, x):
-            x = self.conv(x)
-            self.sow(nnx.Intermediate, "seen", x)
-            return x
+            self.calls[...] += 1
+            self.seen = nnx.Intermediate(x)
+            return self.linear(x)
 
-    model = Sowing()
-    patchclamp.open(model)["conv[1]"].record(images)
-    assert "seen" not in vars(model)
+    model = Setting()
+    calls = model.calls.get_raw_value()
+    patchclamp.open(model)["linear[1]"].record(jnp.ones((2, 3)))
+    assert "seen" not in vars(model) and model.calls.get_raw_value() is calls
 
 
 def test_edits_restore_bits_and_objects(model, images):
@@ -219,9 +243,8 @@ def test_edits_restore_bits_and_objects(model, images):
         assert np.asarray(model.attn.query.bias[...])[1, 0] == 3
         assert not same_objects(model, before)
     assert same_objects(model, before) and was.shape == (2, 9, 2)
-    with pytest.raises(ZeroDivisionError), net.edit() as edit:
-        edit["layers.0[2]"].zero()
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail_inside(net)
     assert same_objects(model, before)
     with net.edit() as edit:
         edit["layers.0[2]"].zero()
@@ -229,16 +252,20 @@ def test_edits_restore_bits_and_objects(model, images):
     assert not np.asarray(model.layers[0].kernel[...])[:, 2].any() and net.held is model
 
 
+def fail_inside(net):
+    with net.edit() as edit:
+        edit["layers.0[2]"].zero()
+        raise ZeroDivisionError
+
+
 def test_counts_for_the_shape_of_one_example(model):
-    count = patchclamp.open(model).count(input=(6, 6, 1))
-    rows = {row.layer: row for row in count.rows}
+    rows = patchclamp.open(model).count(input=(6, 6, 1))
     assert rows["conv"].positions == (3, 3) and rows["conv"].neurons == 6
     assert rows["attn.query"].positions == (9,)
 
 
 def test_heads(model, images):
     net = patchclamp.open(model)
-    assert net["attn.head[1].query[2]"].address == net["attn.query.head[1][2]"].address or True
     query = net["attn.head[1].query[2]"].record(images).output
     whole = net["attn.query"].record(images).output
     assert np.array_equal(np.asarray(query), np.asarray(whole)[..., 1, 2])
@@ -248,65 +275,113 @@ def test_heads(model, images):
     assert net["attn.head[1].output[2]"].verify(images)
     pattern = np.asarray(net["attn.head[1]"].pattern(images))
     keys = net["attn.key"].record(images).output
-    mixed = nnx.dot_product_attention  # the library's own
-    del mixed
     expected = jax.nn.softmax(jnp.einsum("bqd,bkd->bqk", whole[:, :, 1], keys[:, :, 1]) / jnp.sqrt(3.0), axis=-1)
     assert pattern.shape == (2, 9, 9)
     assert np.allclose(pattern, np.asarray(expected), atol=1e-6)
 
 
-def rows(dtype):
-    """A layer of each kind with an input for it."""
-    own = {"param_dtype": dtype, "rngs": nnx.Rngs(11)}
-    normal = lambda *shape: jax.random.normal(jax.random.key(sum(shape)), shape, dtype)  # noqa: E731
-    yield "linear", nnx.Linear(5, 3, **own), normal(4, 5)
-    yield "no bias", nnx.Linear(5, 3, use_bias=False, **own), normal(4, 2, 5)
-    yield "general", nnx.LinearGeneral(5, (2, 3), **own), normal(4, 5)
-    yield "general in", nnx.LinearGeneral((2, 3), 4, axis=(-2, -1), **own), normal(3, 2, 3)
-    yield "general both", nnx.LinearGeneral((2, 3), (4, 2, 2), axis=(-2, -1), **own), normal(3, 2, 3)
-    yield "einsum", nnx.Einsum("abc,cde->abde", (5, 2, 3), (2, 3), **own), normal(2, 4, 5)
-    yield "einsum turned", nnx.Einsum("...c,dc->...d", (6, 5), (6,), **own), normal(2, 4, 5)
-    for padding in ("SAME", "VALID", "CIRCULAR", "REFLECT", 2, ((1, 2), (0, 3))):
-        layer = nnx.Conv(4, 6, (3, 2), strides=(2, 1), padding=padding, feature_group_count=2, **own)
-        yield f"conv {padding}", layer, normal(2, 7, 8, 4)
-    yield "conv causal", nnx.Conv(2, 3, 3, padding="CAUSAL", kernel_dilation=2, **own), normal(2, 9, 2)
-    yield "conv 3d", nnx.Conv(2, 3, (2, 2, 2), kernel_dilation=(1, 2, 1), **own), normal(2, 4, 5, 4, 2)
-    yield "conv alone", nnx.Conv(2, 3, (2, 2), **own), normal(4, 5, 2)
-    yield "conv masked", nnx.Conv(2, 3, (2, 2), mask=normal(2, 2, 2, 3) > 0, **own), normal(2, 4, 5, 2)
-    for padding in ("SAME", "VALID", 1, ((1, 2), (0, 1))):
-        for turned in (False, True):
-            layer = nnx.ConvTranspose(
-                2, 3, (3, 2), strides=(2, 3), padding=padding, kernel_dilation=(2, 1), transpose_kernel=turned, **own
-            )
-            yield f"transpose {padding} {turned}", layer, normal(2, 4, 5, 2)
-    yield "embed", nnx.Embed(7, 3, **own), jnp.asarray([[1, 2, 6], [0, 0, 3]])
-    for average in (False, True):
-        norm = nnx.BatchNorm(3, use_running_average=average, **own)
-        norm.mean[...], norm.var[...] = jnp.asarray([0.5, -1, 2], dtype), jnp.asarray([0.5, 1, 2], dtype)
-        yield f"batch norm {average}", norm, normal(4, 5, 3)
-    yield "batch norm first", nnx.BatchNorm(3, axis=1, **own), normal(4, 3, 5)
-    yield "layer norm", nnx.LayerNorm(5, **own), normal(3, 2, 5)
-    yield "rms norm", nnx.RMSNorm(5, **own), normal(3, 2, 5)
-    yield "group norm", nnx.GroupNorm(6, num_groups=2, **own), normal(3, 4, 6)
-    yield "group size", nnx.GroupNorm(6, num_groups=None, group_size=2, **own), normal(3, 4, 4, 6)
-    yield "instance norm", nnx.InstanceNorm(3, **own), normal(2, 5, 4, 3)
-    lora = nnx.LoRALinear(5, 3, lora_rank=2, lora_param_dtype=dtype, **own)
-    lora.lora.lora_b[...] = normal(2, 3)
-    yield "lora", lora, normal(4, 5)
-    around = nnx.LoRA(5, 2, 3, base_module=nnx.Linear(5, 3, **own), **own)
-    around.lora_b[...] = normal(2, 3)
-    yield "lora around", around, normal(4, 5)
+def normal(*shape):
+    return lambda dtype: jax.random.normal(jax.random.key(sum(shape)), shape, dtype)
 
 
-CASES = [name for name, _, _ in rows(jnp.float32)]
+def conv(size, *args, **more):
+    return lambda **own: nnx.Conv(*args, size, **more, **own)
+
+
+def transposed(padding, turned):
+    more = {"strides": (2, 3), "padding": padding, "kernel_dilation": (2, 1), "transpose_kernel": turned}
+    return lambda **own: nnx.ConvTranspose(2, 3, (3, 2), **more, **own)
+
+
+def masked(**own):
+    return nnx.Conv(2, 3, (2, 2), mask=jnp.arange(24).reshape(2, 2, 2, 3) % 2 == 0, **own)
+
+
+def batch_norm(average, axis=-1):
+    def make(**own):
+        norm = nnx.BatchNorm(3, use_running_average=average, axis=axis, **own)
+        norm.mean.set_value(jnp.asarray([0.5, -1, 2], own["param_dtype"]))
+        norm.var.set_value(jnp.asarray([0.5, 1, 2], own["param_dtype"]))
+        return norm
+
+    return make
+
+
+def lora(**own):
+    layer = nnx.LoRALinear(5, 3, lora_rank=2, lora_param_dtype=own["param_dtype"], **own)
+    layer.lora.lora_b.set_value(normal(2, 3)(own["param_dtype"]))
+    return layer
+
+
+def lora_around(**own):
+    layer = nnx.LoRA(5, 2, 3, base_module=nnx.Linear(5, 3, **own), **own)
+    layer.lora_b.set_value(normal(2, 3)(own["param_dtype"]))
+    return layer
+
+
+PAIRS = ((1, 2), (0, 3))
+ROWS = {
+    "linear": (lambda **own: nnx.Linear(5, 3, **own), normal(4, 5)),
+    "no bias": (lambda **own: nnx.Linear(5, 3, use_bias=False, **own), normal(4, 2, 5)),
+    "general": (lambda **own: nnx.LinearGeneral(5, (2, 3), **own), normal(4, 5)),
+    "general in": (lambda **own: nnx.LinearGeneral((2, 3), 4, axis=(-2, -1), **own), normal(3, 2, 3)),
+    "general both": (lambda **own: nnx.LinearGeneral((2, 3), (4, 2, 2), axis=(-2, -1), **own), normal(3, 2, 3)),
+    "einsum": (lambda **own: nnx.Einsum("abc,cde->abde", (5, 2, 3), (2, 3), **own), normal(2, 4, 5)),
+    "einsum turned": (lambda **own: nnx.Einsum("...c,dc->...d", (6, 5), (6,), **own), normal(2, 4, 5)),
+    **{
+        f"conv {padding}": (
+            conv((3, 2), 4, 6, strides=(2, 1), padding=padding, feature_group_count=2),
+            normal(2, 7, 8, 4),
+        )
+        for padding in ("SAME", "VALID", "CIRCULAR", "REFLECT", 2, PAIRS)
+    },
+    "conv causal": (conv(3, 2, 3, padding="CAUSAL", kernel_dilation=2), normal(2, 9, 2)),
+    "conv 3d": (conv((2, 2, 2), 2, 3, kernel_dilation=(1, 2, 1)), normal(2, 4, 5, 4, 2)),
+    "conv alone": (conv((2, 2), 2, 3), normal(4, 5, 2)),
+    "conv masked": (masked, normal(2, 4, 5, 2)),
+    **{
+        f"transpose {padding} {turned}": (transposed(padding, turned), normal(2, 4, 5, 2))
+        for padding in ("SAME", "VALID", 1, ((1, 2), (0, 1)))
+        for turned in (False, True)
+    },
+    "embed": (lambda **own: nnx.Embed(7, 3, **own), lambda dtype: jnp.asarray([[1, 2, 6], [0, 0, 3]])),
+    "batch norm": (batch_norm(False), normal(4, 5, 3)),
+    "batch norm average": (batch_norm(True), normal(4, 5, 3)),
+    "batch norm first": (batch_norm(False, axis=1), normal(4, 3, 5)),
+    "layer norm": (lambda **own: nnx.LayerNorm(5, **own), normal(3, 2, 5)),
+    "rms norm": (lambda **own: nnx.RMSNorm(5, **own), normal(3, 2, 5)),
+    "group norm": (lambda **own: nnx.GroupNorm(6, num_groups=2, **own), normal(3, 4, 6)),
+    "group size": (lambda **own: nnx.GroupNorm(6, num_groups=None, group_size=2, **own), normal(3, 4, 4, 6)),
+    "instance norm": (lambda **own: nnx.InstanceNorm(3, **own), normal(2, 5, 4, 3)),
+    "lora": (lora, normal(4, 5)),
+    "lora around": (lora_around, normal(4, 5)),
+}
+QUICK = (
+    "linear",
+    "general both",
+    "einsum",
+    "conv SAME",
+    "transpose SAME False",
+    "embed",
+    "batch norm average",
+    "layer norm",
+)
 
 
 def layer_of(name, dtype):
-    return next((layer, x) for case, layer, x in rows(dtype) if case == name)
+    """A layer of a kind, and an input for it."""
+    make, given = ROWS[name]
+    return make(param_dtype=dtype, rngs=nnx.Rngs(11)), given(dtype)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("name", CASES)
+def cases():
+    for dtype in FLOATS:
+        for name in ROWS:
+            quick = name in QUICK
+            yield pytest.param(name, dtype, id=f"{name}-{dtype}", marks=() if quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "dtype"), list(cases()))
 def test_every_row_is_recomputed(name, dtype):
     with jax.enable_x64(dtype == "float64"):
         layer, x = layer_of(name, FLOATS[dtype])
@@ -320,14 +395,11 @@ def test_every_row_is_recomputed(name, dtype):
         assert net.accounting().complete
 
 
-@pytest.mark.parametrize("name", ["linear", "conv SAME", "transpose VALID False", "layer norm", "embed", "general both"])
+@pytest.mark.parametrize("name", ["linear", "conv SAME", "layer norm", "embed", "general both"])
 def test_a_wrong_number_is_found(name):
     layer, x = layer_of(name, jnp.float32)
     model = One(layer)
     net = patchclamp.open(model)
-    word = next(word for word in ("kernel", "scale", "embedding") if hasattr(layer, word))
-    right = getattr(layer, word)[...]
-    del right
     heard = type(layer).__call__
     try:
         type(layer).__call__ = lambda self, x: heard(self, x) * 1.01
@@ -367,7 +439,7 @@ def test_a_kernel_that_a_norm_computes_is_effective(around, dtype):
 
 
 def test_a_shape_that_no_row_fits_is_said():
-    net = patchclamp.open(One(nnx.Conv(2, 4, (2, 2), input_dilation=2, rngs=RNGS)))
+    net = patchclamp.open(One(nnx.Conv(2, 4, (2, 2), padding=1, input_dilation=2, rngs=RNGS)))
     with pytest.raises(KindError, match="has no formula"):
         net["layer[1]"].verify(jnp.ones((1, 4, 4, 2)))
 

@@ -50,8 +50,16 @@ def test_every_kind_of_layer_gives_what_the_network_gives() -> None:
         RNG.integers(0, 7, (2, *one.shape[1:])) if "int" in one.dtype else RNG.standard_normal((2, *one.shape[1:]))
         for one in model.inputs
     ]
-    runner = KerasRunner(model, held)
-    notes = {name: Notes() for name in held}
+    kept = list(held)
+    if BACKEND == "jax":  # its fused attention takes no values that are wider than the keys
+        kept.remove("MultiHeadAttention")
+        model = keras.Model(
+            [one for one, name in zip(model.inputs, held, strict=True) if name in kept],
+            [one for one, name in zip(model.outputs, held, strict=True) if name in kept],
+        )
+        x = [one for one, name in zip(x, held, strict=True) if name in kept]
+    runner = KerasRunner(model, {name: held[name] for name in kept})
+    notes = {name: Notes() for name in kept}
     runner.tap(notes, x)
     for (name, told), output in zip(notes.items(), model(x), strict=True):
         assert len(told.calls) == 1 and same(told.outputs[0], number(output)), name
@@ -60,7 +68,7 @@ def test_every_kind_of_layer_gives_what_the_network_gives() -> None:
 def test_shared_and_nested_layers() -> None:
     model = nested()
     names = layers_of(model)
-    notes = tapped(model, SEQUENCES, *names)
+    notes = tapped(model, SEQUENCES, *(name for name in names if "cell" not in name))
     twice = notes["shared"]
     assert [len(notes[name].calls) for name in ("shared", "encoder", "deep", "deeper")] == [2, 1, 1, 1]
     assert same(twice.outputs[0], twice.calls[1]["inputs"]["inputs"])

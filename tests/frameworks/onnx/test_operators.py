@@ -88,6 +88,22 @@ SUMS = {
 }
 
 
+def fused(x: tuple[int, ...], w: tuple[int, ...], left: bool = False, **settings: Any) -> Any:
+    order = ["w", "x"] if left else ["x", "w"]
+    nodes = [node("FusedMatMul", order, ["y"], domain="com.microsoft", **settings)]
+    return nodes, {"x": floats(*x)}, {"w": floats(*w)}
+
+
+FUSED = {
+    "fused, scaled": fused((5, 4), (4, 3), alpha=0.25),
+    "fused, turned weight": fused((2, 5, 4), (3, 4), transB=1),
+    "fused, turned input": fused((4, 5), (4, 3), transA=1),
+    "fused, both turned": fused((4, 5), (3, 4), transA=1, transB=1, alpha=-2.0),
+    "weight on the left, fused": fused((4, 5), (4, 3), left=True, transA=1),
+    "weight on the left, fused, turned input": fused((5, 4), (3, 4), left=True, transB=1),
+}
+
+
 def norm(op: str, x: tuple[int, ...], *more: Any, **settings: Any) -> Any:
     weights = {f"w{i}": value for i, value in enumerate(more)}
     return [node(op, ["x", *weights], ["y"], **settings)], {"x": floats(*x)}, weights
@@ -111,7 +127,7 @@ NORMS = {
     "prelu of features": norm("PRelu", (2, 5, 4), floats(4)),
     "prelu of one": norm("PRelu", (2, 4, 5), floats(1)),
 }
-ALL = {**CONVS, **SUMS, **NORMS}
+ALL = {**CONVS, **SUMS, **FUSED, **NORMS}
 
 
 @pytest.mark.parametrize("case", ALL)
@@ -128,7 +144,7 @@ def test_every_neuron_is_what_its_arrays_and_inputs_give(case: str, tmp_path: Pa
     turned = case.startswith("weight on the left") and expected.ndim > 1
     expected = np.swapaxes(expected, -1, -2) if turned else expected
     np.testing.assert_array_equal(recorded.output, expected)
-    if not case.startswith(("same", "transposed,")):  # the reference pads these otherwise, or fails on them
+    if not case.startswith(("same", "transposed,")) and "fused" not in case:  # the reference cannot run these
         reference = ReferenceEvaluator(made).run(None, inputs)[0]
         reference = np.swapaxes(reference, -1, -2) if turned else reference
         np.testing.assert_allclose(recorded.output, reference, rtol=2e-4, atol=2e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -294,3 +295,22 @@ def test_numbers_in_files_beside_are_found_when_it_runs(tmp_path: Path) -> None:
     (layer,) = net.layers
     np.testing.assert_allclose(net[layer].record(X).output, X @ W["w"] + W["b"], rtol=1e-5)
     assert net[layer].verify(X).ok
+    np.testing.assert_array_equal(net.model.runner.tensors(X, ["w"])["w"], W["w"])
+
+
+def test_a_run_reads_no_file_outside_of_the_folder(tmp_path: Path) -> None:
+    made = graphs.model([node("Gemm", ["x", "w", "b"], ["y"], name="fc")], {"x": X}, W)
+    (tmp_path / "inside").mkdir()
+    path = str(tmp_path / "inside" / "outside.onnx")
+    onnx.save_model(made, path, save_as_external_data=True, location="numbers.bin", size_threshold=0)
+    (tmp_path / "inside" / "numbers.bin").rename(tmp_path / "secret.bin")
+    (tmp_path / "inside" / "numbers.bin").symlink_to(tmp_path / "secret.bin")
+    net = pc.open(path)
+    with pytest.raises(pc.FileError):
+        net["fc"].record(X)
+
+
+def test_what_runs_is_copied_before_it_is_made(tmp_path: Path) -> None:
+    net = pc.open(graphs.saved(tmp_path, graphs.model([node("Gemm", ["x", "w"], ["y"])], {"x": X}, {"w": W["w"]})))
+    again = copy.copy(net.model.runner)
+    assert set(again.tensors(X, ["y"])) == {"y"}

@@ -241,3 +241,53 @@ def test_bfloat16_numbers_are_those_of_ml_dtypes():
     net.weight = tf.Variable(tf.ones([2, 2], tf.bfloat16))
     storage = pc.open(net).model.arrays["weight"].storage
     assert storage.numbers().dtype == ml_dtypes.bfloat16
+
+
+class Worded(tf.Module):
+    """A weighted sum whose arrays are called otherwise, as in TensorFlow's own guide."""
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.w, self.b = tf.Variable(tf.random.normal([inputs, units])), tf.Variable(tf.ones([units]))
+
+    def __call__(self, x):
+        return x @ self.w + self.b
+
+
+def test_arrays_may_be_called_anything_and_lie_in_dicts_and_tuples():
+    class Held(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.named, self.pair = {"x": Worded(4, 3)}, (Worded(3, 2),)
+
+        def __call__(self, x):
+            return self.pair[0](self.named["x"](x))
+
+    pc.register(Worded, w="in neuron", b="neuron")
+    try:
+        net, x = pc.open(Held()), np.ones((2, 4), np.float32)
+        assert list(net.model.layers) == ["", "named.x", "pair.0"]
+        assert net["named.x"].verify(x) and net["pair.0[1]"].verify(x)
+    finally:
+        pc.forget(Worded)
+
+
+def test_keras_layers_within_a_module_are_layers_too():
+    keras = pytest.importorskip("keras")
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("Keras holds tf.Variables with KERAS_BACKEND=tensorflow alone")
+
+    class Mixed(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = keras.layers.Dense(3), Dense(3, 2)
+            self.first.build((None, 4))
+
+        def __call__(self, x):
+            return self.second(self.first(x))
+
+    module, x = Mixed(), np.ones((2, 4), np.float32)
+    net = pc.open(module)
+    assert list(net.model.arrays) == ["first.kernel", "first.bias", "second.weight", "second.bias"]
+    np.testing.assert_array_equal(net["first[1]"].record(x).output, module.first(x).numpy()[:, 1])
+    assert net["first"].verify(x)

@@ -30,6 +30,7 @@ _NAMED = {
     "scale": "RMSNormalization",
     "kernel vector_u": "SpectralNormalization",
     "alpha": "PReLU",
+    "gamma": "LayerScale",
     "scale:?use_scale concat_score_weight:=concat": "Attention",
     "scale:use_scale": "AdditiveAttention",
     "mean variance count": "Normalization",

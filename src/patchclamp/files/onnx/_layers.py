@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from math import prod
+from sys import intern
 from typing import Any
 
 from ...arrays import Array
 from ...frozen import replace
 from ._beside import Folder
+from ._claims import Claim, Part, addend, held
 from ._graph import Graph
 from ._names import anonymous, prefix, scope
 from ._nodes import Node
-from ._roles import BIASES, ROLES, Claim, Part, addend, held
+from ._roles import BIASES, ROLES
 from ._runs import Body, Run
 from ._tensors import Tensor
 
@@ -270,15 +272,10 @@ def _level(run: Run, number: int) -> Run:
 
 def _run(node: Node, claim: Claim, body: Body) -> Run:
     """What a node of a layer reads and gives."""
-    reads = {
-        word: node.inputs[place]
-        for word, place in claim.reads.items()
-        if node.inputs[place : place + 1] not in ([], [""])
-    }
-    config = {word: value for word, value in claim.config.items() if word != "entered"}
-    if "entered" in claim.config:
-        reads = {"input": claim.config["entered"]}
-    return Run(node.op, node.name, reads, tuple(node.outputs), body.way, config)
+    config, inputs = claim.config, tuple(map(intern, node.inputs))
+    if "entered" in config:
+        inputs, config = (config["entered"],), {}
+    return Run(intern(node.op), node.name, inputs, claim.reads, tuple(node.outputs), body.way, config)
 
 
 def _and(*notes: str) -> str:

@@ -36,7 +36,7 @@ class Run:
 
     op      the operator
     node    the node's name
-    reads   argument -> the tensor that enters; those that the node leaves out are not there
+    inputs  the tensors that the node is given, and `places`, argument -> which of them it is: `reads` has both together
     gives   the tensors that leave, the layer's output first; "" for one that the node leaves out
     body    where the node lies, as in `Body.way`
     config  what this node states: padding, strides, alpha. `turned` names "input" or "output" where the node has
@@ -45,7 +45,14 @@ class Run:
 
     op: str
     node: str
-    reads: Mapping[str, str]
+    inputs: tuple[str, ...]
+    places: Mapping[str, int]
     gives: tuple[str, ...]
     body: tuple[tuple[str, str], ...] | None
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> Mapping[str, str]:
+        """Argument -> the tensor that enters; those that the node leaves out are not there."""
+        given = {word: self.inputs[place] for word, place in self.places.items() if place < len(self.inputs)}
+        return {word: name for word, name in given.items() if name}

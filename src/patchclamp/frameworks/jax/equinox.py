@@ -116,7 +116,7 @@ def _is_stack(module: Any) -> bool:
     if isinstance(module, (eqx.nn.LayerNorm, eqx.nn.RMSNorm)):
         usual = len(module.shape)
     weight = getattr(module, "weight", getattr(module, "weight_ih", None))
-    return usual is not None and values.is_array(weight) and weight.ndim == usual + 1
+    return usual is not None and len(getattr(weight, "shape", ())) == usual + 1
 
 
 def _stacked(kind: Kind) -> Kind:

@@ -93,12 +93,12 @@ def _normed(prefix: str, part: Part, known: Known) -> list[Array]:
     module: Any = part.module
     inner, word = module.layer, module.weight_name
     numbers = {name: known.numbers.get(id(value)) for name, value in vars(inner).items() if values.is_array(value)}
-    own = known.numbers.get(id(module.g))
-    if numbers.get(word) is None or own is None:
+    own, direction = known.numbers.get(id(module.g)), numbers.get(word)
+    if direction is None or own is None:
         return []
 
     def make() -> Any:
-        v = known.tree.leaves[numbers[word]]
+        v = known.tree.leaves[direction]
         return v * known.tree.leaves[own] / module._norm(v)
 
     found = [

@@ -11,7 +11,9 @@ from jax.core import Tracer
 
 from . import values
 
-__all__ = ["alone", "leaving", "traced", "uncompiled", "values", "wide"]
+__all__ = ["compiles", "leaving", "traced", "uncompiled", "values", "wide"]
+compiles = True
+"""Whether what a network compiled itself runs as it was compiled unless `uncompiled` holds."""
 
 
 def leaving(model: Any, layers: Iterable[Any]) -> AbstractContextManager[Any]:
@@ -34,8 +36,3 @@ def wide() -> AbstractContextManager[Any]:
 def traced(value: Any) -> bool:
     """Whether a value has no numbers, because something is traced and not run."""
     return isinstance(value, Tracer)
-
-
-def alone(mask: Any) -> Any:
-    """Which rows of a mask may attend to nothing and are made zero: none, they attend to all alike."""
-    return None

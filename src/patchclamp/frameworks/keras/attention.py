@@ -96,14 +96,7 @@ def _explicit(layer: Any, compute: Callable[..., Any], given: Mapping[str, Any])
     asked = {_SCORES: True} if _SCORES in inspect.signature(compute).parameters else {}
     with put(layer, {"_flash_attention": False, "_return_attention_scores": True}):
         output = compute(**{**given, **asked})
-    pattern = output[1] if isinstance(output, tuple) and len(output) == 2 else None
-    mask = given.get("attention_mask")
-    if pattern is None or mask is None:
-        return pattern
-    while len(mask.shape) < len(pattern.shape):
-        mask = ops.expand_dims(mask, 1)
-    nothing = under().alone(ops.cast(mask, "bool"))
-    return pattern if nothing is None else ops.where(nothing, ops.zeros_like(pattern), pattern)
+    return output[1] if isinstance(output, tuple) and len(output) == 2 else None
 
 
 def _dropped(layer: Any, given: Mapping[str, Any]) -> float:

@@ -18,16 +18,50 @@ from keras.src.backend.common.symbolic_scope import in_symbolic_scope
 
 from ...errors import RunError
 from ...kinds import class_name, find
+from ...protocols import Probe
 from ..told import Telling
 from .unchanged import put, under
 
-__all__ = ["Compiled", "following", "listening"]
+__all__ = ["Heard", "following", "listening"]
 
 _WORDS = ("call", "quantized_call")
 
 
-class Compiled(RunError):
-    """A layer was called in something that is traced and not run, so that its values are no numbers."""
+class Heard(Telling):
+    """Tells a probe of the calls of a layer, and counts them. What has no numbers, as it is compiled or mapped, is an
+    error; where `later` says that a run without compiling may follow, only if some calls have been told already."""
+
+    def __init__(self, name: str, probe: Probe, errors: list[Exception], later: bool = False) -> None:
+        super().__init__(probe, errors)
+        self.name = name
+        self.later = later
+        self.told = self.hidden = 0
+
+    def sees(self, inputs: Any) -> bool:
+        """Whether the inputs of a call are numbers."""
+        if any(map(under().traced, keras.tree.flatten(inputs))):
+            self.hidden += 1
+            if not self.later:
+                self._refuse()
+            return False
+        self.told += 1
+        return True
+
+    def silent(self) -> bool:
+        """Whether nothing was told. Raises RunError if some calls were and others could not be."""
+        if self.told and self.hidden:
+            self._refuse()
+        return not self.told
+
+    def _refuse(self) -> None:
+        self.errors.append(
+            RunError(
+                f"layer {self.name!r} runs inside a function that is compiled or mapped (jit, scan, vmap), where its "
+                "values are no numbers",
+                "record the layer around it",
+            )
+        )
+        raise self.errors[-1]
 
 
 @contextmanager
@@ -60,39 +94,30 @@ def following(layer: Any, around: Callable[[Callable[..., Any], Any, Any], Any])
 
 
 @contextmanager
-def listening(
-    layer: Any, name: str, telling: Telling, note: str = "", muted: Callable[[], bool] = lambda: False
-) -> Iterator[None]:
-    """Tell of one layer's calls, but for those during which `muted` says so."""
+def listening(layer: Any, heard: Heard, note: str, idle: Callable[[], bool]) -> Iterator[None]:
+    """While this holds a layer's calls are told of, but for those during which `idle` says so."""
     facts = {"note": note} if note else {}
     facts |= {"opaque": opaque} if (opaque := _opaque(layer)) else {}
-    traced = under().traced
+    if keras.backend.backend() == "jax" and getattr(layer, "unroll", None) is False:
+        facts["masked_start"] = "state"  # of skipped steps at the start the other backends give zero
 
     def around(original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if muted() or in_symbolic_scope():  # another layer asks for shapes
+        if idle() or in_symbolic_scope():  # another layer asks for shapes
             return original(*args, **kwargs)
         inputs = _named(layer, original, args, kwargs)
-        if any(map(traced, keras.tree.flatten(inputs))):
-            telling.errors.append(_compiled(name))
-            raise telling.errors[-1]
-        with telling.call(inputs, {"training": _training(layer, inputs), **facts}) as left:
+        inputs |= _kept(layer, inputs)
+        if not heard.sees(inputs):
+            return original(*args, **kwargs)
+        with heard.call(inputs, {"training": _training(layer, inputs), **facts}) as left:
             output = original(*args, **kwargs)
             left(output)
         return output
 
     with ExitStack() as stack:
         if (activation := _activation(layer)) is not None:
-            stack.enter_context(put(layer, {"activation": _telling(activation, telling)}))
+            stack.enter_context(put(layer, {"activation": _telling(activation, heard)}))
         stack.enter_context(following(layer, around))
         yield
-
-
-def _compiled(name: str) -> Compiled:
-    return Compiled(
-        f"layer {name!r} runs inside a function that is compiled or mapped (jit, scan, vmap), where its values are no "
-        "numbers",
-        "record the layer around it, or that layer alone",
-    )
 
 
 def _named(layer: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
@@ -110,6 +135,14 @@ def _named(layer: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> 
         else:
             found[name] = value
     return found
+
+
+def _kept(layer: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The first states of a recurrent layer that keeps them between calls, where a call is given none."""
+    states = getattr(layer, "states", None) if getattr(layer, "stateful", False) is True else None
+    if states is None or inputs.get("initial_state") is not None:
+        return {}
+    return {"initial_state": [state.value for state in keras.tree.flatten(states)]}
 
 
 def _signature(layer: Any, original: Callable[..., Any]) -> inspect.Signature | None:

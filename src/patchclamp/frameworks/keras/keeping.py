@@ -18,6 +18,7 @@ from ...axes import Key
 from ...errors import EditError
 from ...model import LayerInfo
 from ..written import WrittenLedger
+from .freezing import Frozen
 
 __all__ = ["KerasKeeper"]
 
@@ -37,14 +38,8 @@ class KerasKeeper:
     def ledger(self) -> WrittenLedger:
         return WrittenLedger()
 
-    def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Any:
-        """EditError: Keras trains variables as wholes, in functions that it compiles once."""
-        first = regions[0][0].path
-        raise EditError(
-            f"a part of {first} cannot be held while Keras trains the rest: its optimizers move whole variables, in a "
-            "compiled step that no outside code enters",
-            "freeze a whole layer with layer.trainable = False, or give it a kernel_constraint that keeps the part",
-        )
+    def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Frozen:
+        return Frozen(self.layer, regions)
 
     def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None] = lambda: None) -> Any:
         """EditError: a layer of Keras that is built takes no further variables."""

@@ -16,9 +16,9 @@ from ...axes import Key
 from ...errors import PatchclampError, RunError
 from ...formulas import Precision
 from ...protocols import Probe
-from ..told import Telling, failed, raised
+from ..told import failed, raised
 from .attention import watching
-from .hearing import Compiled, listening
+from .hearing import Heard, listening
 from .shapes import Shapes, measuring, outline, symbolic
 from .stepping import Loops, looped
 from .unchanged import running, under
@@ -47,22 +47,21 @@ class KerasRunner:
 
         Raises RunError, naming the layer, when the model raises. The model is as before in every case.
         """
-        inside = bool(self._loops(probes))
-        heard = {name: _Counting(probe) for name, probe in probes.items()}
-        try:
-            self._tap(heard, x, inside)
-        except Compiled:
-            if inside or any(probe.told for probe in heard.values()):
-                raise
-            self._tap(heard, x, True)
+        loops = self._loops(probes)
+        silent = self._tap(probes, x, bool(loops))
+        if silent and not loops and under().compiles:  # they may run inside something that was compiled
+            self._tap({name: probes[name] for name in silent}, x, True)
 
-    def _tap(self, probes: Mapping[str, Probe], x: Any, stepwise: bool) -> None:
+    def _tap(self, probes: Mapping[str, Probe], x: Any, stepwise: bool) -> list[str]:
+        """One run; the names of the layers that nothing was told of."""
         errors: list[Exception] = []
-        note = _NOTE if stepwise and keras.config.backend() == "jax" else ""
+        compiles = under().compiles
+        heard = {name: Heard(name, probe, errors, compiles and not stepwise) for name, probe in probes.items()}
+        note = _NOTE if stepwise and compiles else ""
         with running(self.model), _uncompiled(stepwise), ExitStack() as stack:
             loops = Loops()
-            for name, probe in probes.items():
-                stack.enter_context(listening(self._layer(name), name, Telling(probe, errors), note, loops.idle))
+            for name, one in heard.items():
+                stack.enter_context(listening(self._layer(name), one, note, loops.idle))
             stack.enter_context(loops.watching(self._loops(probes)))
             try:
                 self._call(x)
@@ -70,6 +69,7 @@ class KerasRunner:
                 raised(errors)
                 raise
         raised(errors)
+        return [name for name, one in heard.items() if one.silent()]
 
     def shapes(self, layers: Iterable[str], x: Any, dtype: str) -> Mapping[str, Shapes]:
         """The input and output shape of each layer at each of its calls.
@@ -80,7 +80,7 @@ class KerasRunner:
         seen: dict[str, Shapes] = {name: [] for name in layers}
         given = outline(x, dtype, self._stated())
         loops, around = Loops(), self._loops(seen)
-        with running(self.model), _uncompiled(bool(around)), ExitStack() as stack:
+        with running(self.model), _uncompiled(given is not None or bool(around)), ExitStack() as stack:
             for name, calls in seen.items():
                 stack.enter_context(measuring(self._layer(name), name, calls, loops.idle))
             stack.enter_context(loops.watching(around))
@@ -190,31 +190,6 @@ class KerasRunner:
         return found
 
 
-class _Counting:
-    """A probe that is told on to another, and how often."""
-
-    def __init__(self, probe: Probe) -> None:
-        self.probe = probe
-        self.told = 0
-
-    def enter(self, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        self.told += 1
-        self.probe.enter(inputs, config)
-
-    def before(self, value: Any) -> None:
-        self.probe.before(value)
-
-    def leave(self, output: Any) -> None:
-        self.probe.leave(output)
-
-    def drop(self) -> None:
-        self.told -= 1
-        self.probe.drop()
-
-    def used(self, use: Any, inputs: Mapping[str, Any], config: Mapping[str, Any], output: Any) -> None:
-        self.probe.used(use, inputs, config, output)
-
-
 def _clear(seen: Mapping[str, Shapes]) -> None:
     for calls in seen.values():
         calls.clear()
@@ -226,8 +201,8 @@ def _uncompiled(stepwise: bool) -> AbstractContextManager[Any]:
 
 
 def _arrays(x: Any, inputs: int = 1) -> Any:
-    """Lists of numbers become arrays; Keras converts these to the type of its inputs. Structures keep their form, a list
-    of as many things as there are `inputs` among them."""
+    """Lists of numbers become arrays; Keras converts these to the type of its inputs. Structures keep their form, among
+    them a list of as many things as the model has `inputs`."""
     if isinstance(x, Mapping):
         return {name: _arrays(item) for name, item in x.items()}
     whole = isinstance(x, list) and x and all(isinstance(n, _NUMBERS) for n in keras.tree.flatten(x))

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.shape_inference import infer_shapes
 
 from ...errors import RunError, nearest
 
-__all__ = ["Outlet", "Outlets", "Way", "runs"]
+__all__ = ["Outlet", "Outlets", "Way"]
 
 Way = tuple[tuple[str, str], ...]
 """The way to a body: for each node on it its first output, and the attribute that holds the body."""
@@ -98,7 +97,9 @@ class Outlets:
     def _steps(self, way: Way) -> list[_Step]:
         graph, steps = self.model.graph, []
         for output, attribute in way:
-            node = next(node for node in graph.node if node.output[:1] == [output])
+            node = next((node for node in graph.node if list(node.output[:1]) == [output]), None)
+            if node is None:
+                raise RunError(f"no node of the graph gives {output!r}, in whose {attribute} a layer is said to lie")
             steps.append(_Step(graph, node, attribute))
             graph = steps[-1].body
         return steps
@@ -205,9 +206,3 @@ def _tensors(graph: Any) -> Iterator[str]:
 
 def _holds(graph: Any, name: str) -> bool:
     return any(found == name for found in _tensors(graph))
-
-
-def runs(flag: Any) -> Iterator[tuple[int, ...]]:
-    """The runs of a body in which it ran itself, as indices of the loops around it."""
-    ran = np.asarray(flag)
-    yield from (index for index in np.ndindex(ran.shape) if ran[index])

@@ -22,12 +22,16 @@ class File(Protocol):
 
     def outside(self, name: str, offset: int, length: int) -> bytes | None: ...
 
+    def read_beside(self, name: str, offset: int, length: int) -> bytes: ...
+
 
 def parsed(file: File) -> onnx.ModelProto:
     """The model as it is now. Tensors that were edited in a file beside it hold their numbers themselves."""
     model = _model(file)
     for tensor in outside(model):
-        numbers = file.outside(*_place(tensor))
+        name, offset, length = _place(tensor)
+        file.read_beside(name, offset, 0)  # a file that does not lie in the model's own folder is refused
+        numbers = file.outside(name, offset, length)
         if numbers is not None:
             tensor.raw_data = numbers
             tensor.data_location = TensorProto.DEFAULT
@@ -78,11 +82,7 @@ def _constants(nodes: Any) -> Iterator[Any]:
             yield from (item.t, *item.tensors) if item.HasField("t") else item.tensors
 
 
-class Whole(File, Protocol):
-    def read_beside(self, name: str, offset: int, length: int) -> bytes: ...
-
-
-def filled(file: Whole) -> onnx.ModelProto:
+def filled(file: File) -> onnx.ModelProto:
     """The model as it is now, with the numbers of the files beside it in it."""
     model = parsed(file)
     for tensor in outside(model):
@@ -92,7 +92,7 @@ def filled(file: Whole) -> onnx.ModelProto:
     return model
 
 
-def gathered(file: Whole, name: str) -> tuple[bytes | None, Iterator[bytes]]:
+def gathered(file: File, name: str) -> tuple[bytes | None, Iterator[bytes]]:
     """The model and the numbers that lie beside it, as they go into one file of that name; None where none lie so."""
     model = _model(file)
     tensors = list(outside(model))

@@ -65,6 +65,8 @@ class Graph(Protocol):
 
     def outside(self, name: str, offset: int, length: int) -> bytes | None: ...
 
+    def read_beside(self, name: str, offset: int, length: int) -> bytes: ...
+
 
 Wanted = tuple[str, tuple[tuple[str, str], ...]]
 """A tensor, and the body that it is read or given in."""

@@ -99,7 +99,7 @@ class Session:
             raise self._refused(f"the input {name!r} takes {wanted}, not {found.dtype}, and nothing is cast in silence")
         fixed = [size if isinstance(size, int) else None for size in shape]
         if len(fixed) != found.ndim or any(a is not None and a != b for a, b in zip(fixed, found.shape, strict=True)):
-            raise self._refused(f"the input {name!r} has the shape {tuple(found.shape)}")
+            raise self._refused(f"the input {name!r} has the shape {tuple(found.shape)}, which does not fit")
         return found
 
     def _refused(self, reason: str) -> RunError:

@@ -130,13 +130,19 @@ def _watching(cls: type, watched: Mapping[int, Around]) -> Iterator[None]:
 
 def _telling(telling: Telling) -> Around:
     def around(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        python = getattr(call, "python_function", call)
-        with telling.call(named_inputs(python, args, kwargs), {}) as left:
+        with telling.call(named_inputs(_named_by(call), args, kwargs), {}) as left:
             output = call(*args, **kwargs)
             left(output)
         return output
 
     return around
+
+
+def _named_by(call: Callable[..., Any]) -> Callable[..., Any]:
+    """What names the arguments of a call: the Python of a `tf.function`, the `call` of a Keras layer, else itself."""
+    owner: Any = getattr(call, "__self__", None)
+    layer = getattr(owner, "call", None) if not isinstance(owner, tf.Module) else None
+    return getattr(call, "python_function", layer if callable(layer) else call)
 
 
 def _measuring(calls: list[tuple[tuple[int, ...], ...]]) -> Around:

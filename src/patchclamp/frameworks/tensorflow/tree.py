@@ -84,7 +84,16 @@ def _children(root: Any, thing: Any) -> dict[str, Any]:
         children: Mapping[str, Any] = tf.train.TrackableView(root).children(thing)
     except ValueError:  # a list that was changed in a way that checkpoints cannot follow, or a dict without names
         children = _items(thing)
-    return {word: child for word, child in children.items() if not word.startswith(_OWN) and not _is_function(child)}
+    kept = {word: one for word, one in children.items() if not word.startswith(_OWN) and not _is_function(one)}
+    return dict(_unwrapped(word, one) for word, one in kept.items())
+
+
+def _unwrapped(word: str, child: Any) -> tuple[str, Any]:
+    """A variable of Keras as the one that it wraps, under the name that Keras gives it."""
+    inner = getattr(child, "value", None)
+    if isinstance(child, tf.Variable) or not isinstance(inner, tf.Variable):
+        return word, child
+    return str(child.name), inner
 
 
 def _items(thing: Any) -> dict[str, Any]:

@@ -11,10 +11,12 @@ import tensorflow as tf
 from .unchanged import unchanged
 from .values import Values
 
-__all__ = ["alone", "leaving", "traced", "uncompiled", "values", "wide"]
+__all__ = ["compiles", "leaving", "traced", "uncompiled", "values", "wide"]
 
 values = Values()
 """Copies, numbers and exactness of tensors."""
+compiles = False
+"""Whether what a network compiled itself runs as it was compiled unless `uncompiled` holds."""
 
 
 @contextmanager
@@ -45,8 +47,3 @@ def wide() -> AbstractContextManager[Any]:
 def traced(value: Any) -> bool:
     """Whether a value has no numbers, because something is traced and not run."""
     return bool(tf.is_symbolic_tensor(value))
-
-
-def alone(mask: Any) -> Any:
-    """Which rows of a mask may attend to nothing and are made zero: none, they attend to all alike."""
-    return None

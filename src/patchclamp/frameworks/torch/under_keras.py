@@ -11,10 +11,12 @@ import torch
 from .runner import TorchRunner
 from .running import running
 
-__all__ = ["alone", "leaving", "traced", "uncompiled", "values", "wide"]
+__all__ = ["compiles", "leaving", "traced", "uncompiled", "values", "wide"]
 
 values = TorchRunner(torch.nn.Identity())
 """Copies, numbers and exactness of tensors."""
+compiles = False
+"""Whether what a network compiled itself runs as it was compiled unless `uncompiled` holds."""
 
 
 @contextmanager
@@ -37,8 +39,3 @@ def wide() -> AbstractContextManager[Any]:
 def traced(value: Any) -> bool:
     """Whether a value has no numbers, because something is traced and not run."""
     return False
-
-
-def alone(mask: Any) -> Any:
-    """Which rows of a mask (..., query, key) may attend to nothing, where the fused attention makes these zero."""
-    return ~mask.to(torch.bool).any(dim=-1, keepdim=True)
