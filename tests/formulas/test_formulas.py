@@ -13,7 +13,7 @@ from torch.nn import functional
 from patchclamp.formulas import FORMULAS, QUANTISED, Case, Precision, rounding
 from patchclamp.formulas.curve import curve
 from patchclamp.formulas.recurrent import Cell, Walk, run
-from patchclamp.kinds import CATALOGUE, library
+from patchclamp.kinds import CATALOGUE, keras, library
 from patchclamp.kinds.named import indexed
 
 DOUBLE = Precision(2.0**-53, 2.0**-53)
@@ -38,7 +38,7 @@ def case(arrays, *inputs, **more):
 
 
 def test_every_family_has_a_formula():
-    rows = (*CATALOGUE.values(), *indexed(library.TABLES).values())
+    rows = (*CATALOGUE.values(), *indexed(library.TABLES).values(), *keras._rows().values())
     assert {row.family for row in rows} - {""} == set(FORMULAS) - set(QUANTISED) | {"recurrent"}
 
 

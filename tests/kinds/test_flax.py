@@ -64,6 +64,10 @@ def test_embedding():
         ("flax.linen.linear.Dense", "in neuron"),
         ("flax.linen.ConvTranspose", "*k in neuron"),
         (f"{STACKED}Dense", "stack in neuron"),
+        ("flax.nnx.nn.linear.LinearGeneral(in0 in1 neuron)", "in0 in1 neuron"),
+        ("flax.linen.DenseGeneral(in neuron0 neuron1 neuron2)", "in neuron0 neuron1 neuron2"),
+        ("flax.nnx.ConvTranspose(*k neuron in)", "*k neuron in"),
+        ("flax.linen.recurrent.DenseParams", "in neuron"),
     ],
 )
 def test_names_of_classes(name, kernel):
@@ -77,6 +81,21 @@ def test_names_of_classes(name, kernel):
 )
 def test_names_that_flax_does_not_have(name):
     assert find([name]) is None
+
+
+def test_how_a_kernel_lies_says_the_neurons():
+    kind = find(["flax.nnx.LinearGeneral(in0 in1 head neuron)"])
+    assert kind is not None
+    assert (kind.title, kind.neuron, kind.arrays["bias"]) == ("LinearGeneral", ("head", "neuron"), "head neuron")
+    assert kind.output == "*at head neuron" and kind.words["kernel"] == "weight"
+    turned = find(["flax.linen.ConvTranspose(*k neuron in)"])
+    assert turned is not None and turned.output == "batch *at neuron"
+
+
+@pytest.mark.parametrize("name", ["flax.nnx.nn.recurrent.LSTMCell", "flax.linen.recurrent.MGUCell"])
+def test_cells_are_recurrent(name):
+    kind = find([name])
+    assert kind is not None and kind.family == "recurrent" and any("from" in line for line in kind.arrays.values())
 
 
 def test_every_line_can_be_read():

@@ -310,7 +310,8 @@ def _reader(kind: Kind, said: Mapping[str, Any]) -> Callable[[str], Any]:
 
 def _sides(value: Any) -> bool:
     """Whether it is the padding before and after an axis."""
-    return isinstance(value, (tuple, list)) and len(value) == 2 and all(type(side) is int and side >= 0 for side in value)
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    return pair and all(type(side) is int and side >= 0 for side in value)
 
 
 def _suggest(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:

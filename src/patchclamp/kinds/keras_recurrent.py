@@ -21,7 +21,10 @@ _CELL = {"gives": "last h c", "state": "states"}
 
 
 def rows() -> dict[str, Kind]:
-    """Every recurrent layer and cell by the name it is found by; ConvLSTM stands with the convolutions."""
+    """Every recurrent layer and cell by the name it is found by.
+
+    ConvLSTM, which no formula recomputes, stands with the convolutions.
+    """
     found = {kind.name: kind for kind in (_kind(cell, suffix) for cell in GATES for suffix in ("", "Cell"))}
     for suffix in ("", "Cell"):
         before = found[f"keras.layers.GRU{suffix}"]

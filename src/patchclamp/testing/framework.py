@@ -112,10 +112,10 @@ def _runs(net: Network, x: Any, report: FrameworkReport) -> None:
     """The same run twice gives the same; after a run that failed too."""
     numpy = net.model.runner.numpy
     for name in report.checked[:1]:
-        once = numpy(net[name][0].record(x).output)
+        once = numpy(net[name][0].record(x).calls[-1].output)
         with contextlib.suppress(PatchclampError):
             net[name][0].record(np.zeros((1,) * 7, dtype=np.float32))
-        again = numpy(net[name][0].record(x).output)
+        again = numpy(net[name][0].record(x).calls[-1].output)
         if not np.array_equal(once, again, equal_nan=True):
             raise FrameworkFailure(f"{name} gives something else when it is run again")
 

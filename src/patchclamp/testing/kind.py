@@ -122,9 +122,9 @@ def _recomputed(held: Selection, numbers: Sequence[int], x: Any) -> tuple[int, f
 
 def _alone(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> None:
     numpy = net.model.runner.numpy
-    together = numpy(held[list(numbers)].record(x, keep=("output",)).output)
+    together = numpy(held[list(numbers)].record(x, keep=("output",)).calls[-1].output)
     for row, number in enumerate(numbers):
-        alone = numpy(held[number].record(x, keep=("output",)).output)
+        alone = numpy(held[number].record(x, keep=("output",)).calls[-1].output)
         # A single slope serves every channel: it has no row of its own.
         expected = together[row] if together.ndim > alone.ndim else together
         if not np.array_equal(alone, expected, equal_nan=True):

@@ -328,6 +328,30 @@ def test_a_wrong_number_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert not net[""].verify(x).ok
 
 
+class Scanned(eqx.Module):
+    cell: Any
+
+    def __call__(self, steps: Any) -> Any:
+        first = jnp.zeros(4) if isinstance(self.cell, eqx.nn.GRUCell) else (jnp.zeros(4), jnp.zeros(4))
+        return jax.lax.scan(lambda state, x: (self.cell(x, state), None), first, steps)[0]
+
+
+@pytest.mark.parametrize("name", ["LSTMCell", pytest.param("GRUCell", marks=pytest.mark.slow)])
+def test_cells_in_a_scan_run_once_a_step(name: str) -> None:
+    model, steps = Scanned(LAYERS[name][0]), numbers(2, 3)
+    net = pc.open(model)
+    calls = net["cell[2]"].record(steps).calls
+    state = model(steps)
+    last = state if name == "GRUCell" else state[0]
+    assert len(calls) == 2
+    np.testing.assert_allclose(calls[-1].output, last[2], rtol=1e-6)
+    assert net["cell"].verify(steps).ok
+    many = jnp.asarray(np.stack([steps, -steps]))
+    assert net["cell"].verify(lambda m: jax.vmap(m)(many)).ok
+    batch = net["cell[2]"].record(lambda m: jax.vmap(m)(many)).calls
+    np.testing.assert_allclose(batch[-1].output[0], last[2], rtol=1e-5)
+
+
 def test_a_class_with_a_call_of_its_own_is_a_cause() -> None:
     class Twice(eqx.nn.Linear):
         def __call__(self, x: Any, *, key: Any = None) -> Any:

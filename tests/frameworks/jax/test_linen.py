@@ -292,6 +292,22 @@ def test_cells_in_a_scan_are_met_at_each_step(name):
     assert net.accounting().complete
 
 
+def test_a_kernel_that_a_norm_computes_is_that_of_the_call():
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.WeightNorm(nn.Dense(3))(x)
+
+    module, x = Normed(), jax.random.normal(jax.random.key(0), (2, 4))
+    variables = jax.tree.map(lambda leaf: 3 * leaf + 0.1, module.init(jax.random.key(1), x))
+    net = patchclamp.open((module, variables, x))
+    dense = next(name for name, layer in held(net).items() if layer.class_name.endswith("Dense"))
+    given = net[dense].record(x).output
+    assert np.array_equal(np.asarray(given), np.asarray(module.apply(variables, x)))
+    assert not np.allclose(np.asarray(given), np.asarray(x @ net[dense].arrays["kernel"] + net[dense].arrays["bias"]))
+    assert net[dense].verify(x) and net.accounting().complete
+
+
 def test_what_is_traced_is_said():
     module, x = nn.Sequential([nn.remat(nn.Dense)(3)]), jnp.ones((2, 3))
     net = patchclamp.open((module, module.init(jax.random.key(0), x), x))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from flax import nnx, serialization
 
 import patchclamp
 from patchclamp.errors import EditError, KindError, OpenError, RunError
@@ -250,6 +250,19 @@ def test_edits_restore_bits_and_objects(model, images):
         edit["layers.0[2]"].zero()
         edit.keep()
     assert not np.asarray(model.layers[0].kernel[...])[:, 2].any() and net.held is model
+
+
+def test_a_file_of_the_state_has_the_same_addresses(model, tmp_path):
+    net, path = patchclamp.open(model), tmp_path / "net.msgpack"
+    net.save(path)
+    state = nnx.state(model, nnx.Not(nnx.RngState))
+    restored = serialization.from_bytes(nnx.to_pure_dict(state), path.read_bytes())
+    for one, other in zip(jax.tree.leaves(restored), jax.tree.leaves(state), strict=True):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    there = patchclamp.open(path)
+    for address in ("conv[3]", "layers.0[1]", "norm[2]", "attn.query.head[1][2]", "head.layers.2[0]"):
+        for word, values in net[address].arrays.items():
+            assert np.array_equal(np.asarray(values), np.asarray(there[address].arrays[word])), address
 
 
 def fail_inside(net):

@@ -57,7 +57,8 @@ def test_layers_are_the_parts_that_hold_arrays() -> None:
     np.testing.assert_array_equal(net["fc2[2]"].weight, PARAMS["fc2"]["w"][:, 2])
     np.testing.assert_array_equal(net["out[1]"].weight, PARAMS["out"]["weight"][1])
     assert net["out[1]"].bias == PARAMS["out"]["bias"][1]
-    assert net["fc1[2]"].fan_in == 3
+    assert net["fc1[2]"].fan_in == 3 and net["fc1[2]"].bias == PARAMS["fc1"]["b"][2]
+    assert [array.path for array in net.model.layers["fc1"].arrays] == ["fc1.b", "fc1.w"]
 
 
 def test_a_tree_alone_cannot_run_and_says_what_can() -> None:
@@ -69,7 +70,7 @@ def test_a_tree_alone_cannot_run_and_says_what_can() -> None:
 
 def test_lists_of_pairs_follow_the_bias() -> None:
     net = pc.open([(numbers(3, 4), numbers(4)), (numbers(2, 4), numbers(2)), (numbers(2, 2), numbers(2))])
-    lines = [layer.kind and dict(layer.kind.arrays)["0"] for layer in net.model.layers.values()]
+    lines = [layer.kind and dict(layer.kind.arrays)["weight"] for layer in net.model.layers.values()]
     assert lines == ["in neuron", "neuron in", None]
     assert len(net["0"]) == 4 and len(net["1"]) == 2 and net["2"].known == "unknown"
 

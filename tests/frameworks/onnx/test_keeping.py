@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -313,3 +315,15 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(path: str, tmp_path: Path)
         with pytest.raises(pc.FileError):
             edit.keep(str(tmp_path / "nowhere" / "copy.onnx"))
     assert sorted(item.name for item in tmp_path.iterdir()) == ["model.onnx"]
+
+
+def test_the_command_line_writes_a_copy_and_never_the_file(path: str, tmp_path: Path) -> None:
+    def patchclamp(*words: str) -> Any:
+        command = [sys.executable, "-m", "patchclamp", "edit", path, "fc[1]", "--zero", *words]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    refused = patchclamp()
+    assert refused.returncode == 2 and "an ONNX file stays as it is" in refused.stderr
+    out = str(tmp_path / "copy.onnx")
+    assert patchclamp("--out", out).returncode == 0
+    assert not pc.open(out)["fc[1]"].record(X).output.any()

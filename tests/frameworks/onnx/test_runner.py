@@ -314,3 +314,40 @@ def test_what_runs_is_copied_before_it_is_made(tmp_path: Path) -> None:
     net = pc.open(graphs.saved(tmp_path, graphs.model([node("Gemm", ["x", "w"], ["y"])], {"x": X}, {"w": W["w"]})))
     again = copy.copy(net.model.runner)
     assert set(again.tensors(X, ["y"])) == {"y"}
+
+
+def test_weights_that_are_listed_as_inputs_need_not_be_given(tmp_path: Path) -> None:
+    """Files before version 4 of the format list every initializer among the inputs."""
+    made = graphs.model([node("Gemm", ["x", "w", "b"], ["y"], name="fc")], {"x": X}, W, opset=9)
+    made.ir_version = 3
+    for name, value in W.items():
+        made.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape))
+    net = pc.open(graphs.saved(tmp_path, made))
+    assert net["fc"].verify(X).ok
+    assert net.count(input=(4,))["fc"].placed == 3
+    with net.edit() as edit:
+        edit["fc[0]"].zero()
+        assert not net["fc[0]"].record(X).output.any()
+
+
+def test_a_run_says_how_it_was_run(dense: Any) -> None:
+    (layer,) = dense.layers
+    assert "ONNX Runtime without its graph optimisations" in dense[layer].verify(X).reason
+
+
+def test_nodes_stay_as_they_are_written(tmp_path: Path) -> None:
+    """A fused graph would have no tensor between the two: the optimisations of the runtime are off."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("BatchNormalization", ["c", "s", "b", "m", "v"], ["n"]),
+        node("Relu", ["n"], ["y"]),
+    ]
+    x = floats(2, 3, 6, 6)
+    weights = {"w": floats(4, 3, 3, 3), "s": floats(4), "b": floats(4, seed=1), "m": floats(4, seed=2)}
+    made = graphs.model(nodes, {"x": x}, {**weights, "v": abs(floats(4, seed=3)) + 1})
+    net = pc.open(graphs.saved(tmp_path, made))
+    first, second = graphs.ran(made, {"x": x}, "c", "n")
+    found = {net[name].kind: net[name].record(x).output for name in net.layers}
+    np.testing.assert_array_equal(found["onnx.Conv"], first)
+    np.testing.assert_array_equal(found["onnx.BatchNormalization"], second)
+    assert all(layer.verify(x).ok for layer in net.layers.values())

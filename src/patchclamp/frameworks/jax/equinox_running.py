@@ -107,7 +107,11 @@ def _told(
     told: Told, name: str, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[Callable[[Any], None]]:
     """A call told of, with the axes that the layer itself adds at once and takes off at the end."""
-    entering, leaving = _axes(module, args[0] if args else None)
+    if isinstance(module, (eqx.nn.LSTMCell, eqx.nn.GRUCell)):
+        args, kwargs, leaving = _states(args, kwargs)
+        entering: Lift = None
+    else:
+        entering, leaving = _axes(module, args[0] if args else None)
     if entering is not None and args:
         args = (entering(args[0]), *args[1:])
     method = types.MethodType(_own(type(module)), module)
@@ -138,6 +142,28 @@ def _axes(module: Any, x: Any) -> tuple[Lift, Lift]:
         batch = functools.partial(_batch, depth)
         return batch, batch
     return None, None
+
+
+def _states(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any], Lift]:
+    """What enters a cell, input and states alike with the batch that vmap maps over any of them.
+
+    A first state that is the same for every example is repeated for each. The third is done to what leaves.
+    """
+    every = jax.tree_util.tree_leaves((args, kwargs))
+    deepest = max(every, key=values.mapped, default=None)
+    depth = values.mapped(deepest)
+    if not depth:
+        return args, kwargs, None
+    sizes = values.unwrapped(deepest).shape[:depth]
+
+    def whole(value: Any) -> Any:
+        found = jnp.asarray(values.unwrapped(value))
+        if not values.mapped(value):
+            found = jnp.broadcast_to(found, (*sizes, *found.shape))
+        return found.reshape(math.prod(sizes), *found.shape[depth:])
+
+    lifted_args, lifted = jax.tree_util.tree_map(whole, (args, kwargs))
+    return lifted_args, lifted, lambda value: jax.tree_util.tree_map(functools.partial(_batch, depth), value)
 
 
 def _last(value: Any) -> Any:

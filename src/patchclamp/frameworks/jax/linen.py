@@ -163,6 +163,8 @@ def _bare(name: str, arrays: tuple[Array, ...], module: nn.Module | None) -> Lay
     if module is not None:
         kind = find(map(class_name, type(module).__mro__))
         kind = refined(kind, module, shapes) if kind is not None else None
+        if isinstance(module, (nn.WeightNorm, nn.SpectralNorm)) and kind is not None:
+            kind = replace(kind, apart=dict.fromkeys(shapes, "of the norm around a layer"))
         known = "stated" if kind else "unknown" if arrays else ""
         return LayerInfo(name, class_name(type(module)), kind, known, arrays)
     if not name.startswith(f"{_PARAMS}."):

@@ -7,7 +7,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
+from jax.core import Tracer
 
 from ...attended import Attended, Wanted
 from ...errors import RunError
@@ -16,11 +18,12 @@ from .flax_words import training
 from .linen_classes import Path, applied
 from .linen_form import Form
 from .running import Told, called, nothing
-from .values import unwrapped
+from .values import is_array, unwrapped
 
 __all__ = ["LinenLibrary"]
 
 _CALL = "__call__"
+_PARAMS = "params"
 
 
 class LinenLibrary:
@@ -58,7 +61,7 @@ class LinenLibrary:
             inside.append(module)
             self._running.append(module)
             try:
-                facts = training(module, args, kwargs)
+                facts = {**training(module, args, kwargs), **self._computed(module)}
                 with told(name, context.orig_method, args, kwargs, facts) as left:
                     output = run(*args, **kwargs)
                     left(output)
@@ -69,6 +72,16 @@ class LinenLibrary:
 
         with nn.intercept_methods(hear):
             yield
+
+    def _computed(self, module: nn.Module) -> Mapping[str, Any]:
+        """Parameters that a norm around the module gives it instead of the stored ones, in this call."""
+        stored = _at(self.form.variables.get(_PARAMS, {}), module.path) or {}
+        found = {}
+        for name, value in module.variables.get(_PARAMS, {}).items():
+            there = stored.get(name)
+            if value is not there and _alike(value, there) and not np.array_equal(value, there, equal_nan=True):
+                found[name] = value
+        return {"during": lambda: found} if found else {}
 
     def part(self, name: str) -> Callable[..., Any]:
         path = self._paths[name]
@@ -108,6 +121,12 @@ def _tried(args: Any, kwargs: Any) -> bool:
     """Whether this is no run yet: before a scan, Flax traces its body to see what of it is the same at every step."""
     leaves = jax.tree_util.tree_leaves(unwrapped((args, kwargs)))
     return any(type(leaf).__name__ == "JaxprTracer" for leaf in leaves)
+
+
+def _alike(value: Any, stored: Any) -> bool:
+    """Whether both are numbers of one shape."""
+    known = is_array(value) and is_array(stored) and not isinstance(value, Tracer)
+    return known and value.shape == stored.shape and value.dtype == stored.dtype
 
 
 def _at(tree: Any, path: Path) -> Any:

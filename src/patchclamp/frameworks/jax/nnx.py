@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import nnx, serialization
 
 from ...arrays import Array
 from ...errors import OpenError
@@ -54,8 +54,14 @@ def open_model(network: Any) -> Model:
     layers = {part.name: _described(bare[part.name], part.module, arrays) for part in every}
     layers = headed(layers)
     library = NnxLibrary(network, every)
-    keeper = JaxKeeper(library.held, tuple(arrays.values()))
+    keeper = JaxKeeper(library.held, tuple(arrays.values()), {".msgpack": _write})
     return Model(type(network).__name__, "flax.nnx", layers, FlaxRunner(library), keeper)
+
+
+def _write(file: BinaryIO, held: Any) -> None:
+    """The pure dict of the network's state as Flax's msgpack, without the state of its random numbers."""
+    pure = nnx.to_pure_dict(nnx.state(held, nnx.Not(nnx.RngState)))
+    file.write(serialization.to_bytes(pure))
 
 
 def _ties(every: Sequence[Part]) -> Mapping[Hashable, Sequence[str]]:

@@ -50,6 +50,9 @@ def _has_arrays(thing: Any) -> bool:
 def open_model(thing: Any) -> Model:
     """Describe a tree of arrays, or a pair of a function and its parameters, called as `function(params, x)`.
 
+    A matrix with a vector of the length of one of its sides counts as weight and bias, under these words, whatever the
+    tree calls them; a square one only where its own word (`w`, `weight`) says how it lies.
+
     Layers are the parts that hold arrays, named by keys, places and fields. Nothing is copied, and nothing runs. Raises
     OpenError for a tree that holds the same name twice.
 
@@ -122,6 +125,9 @@ def _layer(part: _Part, known: _Known) -> LayerInfo:
         return describe(LayerInfo(part.name, cls, stated, "stated", arrays), lambda path: _attribute(part.node, path))
     shapes = {array.name: array.shape for array in arrays}
     kind = _suggested(part.name, shapes)
+    if kind is None and (lie := _lie(shapes)):
+        arrays = tuple(replace(array, name=word) for array, word in zip(arrays, lie.words, strict=True))
+        kind = Kind(f"jax.Linear({lie.line})", "linear", {"weight": lie.line, "bias": "neuron"})
     layer = LayerInfo(part.name, cls, kind, "inferred" if kind else "unknown", arrays)
     usual = {"feature_group_count": 1, "groups": 1}
     found = describe(layer, usual.__getitem__)
@@ -148,20 +154,27 @@ _ORDERS = ("in neuron", "neuron in")
 
 
 def _suggested(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Kind | None:
-    """The kind that words and shapes suggest."""
+    """The kind that the words of a library and shapes suggest, as in a file."""
     word = suggest(name, shapes)
-    if word:
-        return find([word])
+    return find([word]) if word else None
+
+
+@dataclass(frozen=True)
+class _Lie:
+    """How the matrix of a part lies, and which word each of its arrays, a matrix and perhaps a bias, is known by."""
+
+    line: str
+    words: Sequence[str]
+
+
+def _lie(shapes: Mapping[str, tuple[int, ...]]) -> _Lie | None:
+    """A matrix and a vector of the length of one of its sides are a weighted sum, whatever they are called."""
     wide = [word for word, shape in shapes.items() if len(shape) == 2]
     flat = [word for word, shape in shapes.items() if len(shape) == 1]
     if len(wide) != 1 or len(flat) > 1 or len(wide) + len(flat) != len(shapes):
         return None
     line = _order(wide[0], shapes[wide[0]], shapes[flat[0]][0] if flat else None)
-    if not line:
-        return None
-    lines = {wide[0]: line, **dict.fromkeys(flat, "neuron")}
-    words = {wide[0]: "weight", **dict.fromkeys(flat, "bias")}
-    return Kind(f"jax.({line})", "linear", lines, words=words)
+    return _Lie(line, ["weight" if word in wide else "bias" for word in shapes]) if line else None
 
 
 def _order(word: str, shape: tuple[int, ...], bias: int | None) -> str:

@@ -69,7 +69,7 @@ def _attended(
     result, pattern = output
     fused = pattern is None
     if fused:
-        pattern = _explicit(layer, compute, given)
+        pattern = _explicit(layer, compute, given, result)
     if pattern is None or any(len(item.shape) != 4 for item in (pattern, result, *map(given.get, _ARRAYS))):
         return None
     arrays = {name: ops.transpose(value, (0, 2, 1, 3)) for name, value in {**_main(given), "result": result}.items()}
@@ -91,12 +91,25 @@ def _main(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in _ARRAYS}
 
 
-def _explicit(layer: Any, compute: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+def _explicit(layer: Any, compute: Callable[..., Any], given: Mapping[str, Any], result: Any) -> Any:
     """The pattern of what ran fused, from the layer's own explicit form; None for a layer that has none."""
     asked = {_SCORES: True} if _SCORES in inspect.signature(compute).parameters else {}
     with put(layer, {"_flash_attention": False, "_return_attention_scores": True}):
         output = compute(**{**given, **asked})
-    return output[1] if isinstance(output, tuple) and len(output) == 2 else None
+    pattern = output[1] if isinstance(output, tuple) and len(output) == 2 else None
+    mask = given.get("attention_mask")
+    return pattern if pattern is None or mask is None else _evened(pattern, mask, result)
+
+
+def _evened(pattern: Any, mask: Any, result: Any) -> Any:
+    """The same, but for rows that may attend to nothing: the explicit form makes them zero, where the fused operation may
+    attend to all keys alike. What it gave says which."""
+    mask = ops.cast(mask, "bool")
+    while len(mask.shape) < len(pattern.shape):
+        mask = ops.expand_dims(mask, 1)
+    gave = ops.transpose(ops.any(ops.not_equal(result, 0), axis=-1, keepdims=True), (0, 2, 1, 3))
+    alike = ops.logical_and(ops.logical_not(ops.any(mask, axis=-1, keepdims=True)), gave)
+    return ops.where(alike, ops.full_like(pattern, 1 / pattern.shape[-1]), pattern)
 
 
 def _dropped(layer: Any, given: Mapping[str, Any]) -> float:

@@ -79,12 +79,12 @@ class _Held:
     def __init__(self, variable: Any, mask: NDArray[np.bool_]) -> None:
         self.variable = variable
         self.mask = mask
-        self.numbers = keras.ops.convert_to_tensor(keras.ops.copy(variable.value))
+        self.numbers = keras.ops.copy(variable.value)
         self.then = variable.constraint
         variable.constraint = self
 
     def __call__(self, variable: Any) -> Any:
-        moved = self.then(variable) if self.then is not None else keras.ops.convert_to_tensor(variable)
+        moved = self.then(variable) if self.then is not None else variable.value
         return keras.ops.where(self.mask, keras.ops.cast(self.numbers, moved.dtype), moved)
 
     def take_out(self) -> None:

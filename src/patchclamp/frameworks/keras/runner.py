@@ -79,16 +79,23 @@ class KerasRunner:
         """
         seen: dict[str, Shapes] = {name: [] for name in layers}
         given = outline(x, dtype, self._stated())
-        loops, around = Loops(), self._loops(seen)
-        with running(self.model), _uncompiled(given is not None or bool(around)), ExitStack() as stack:
+        loops = self._loops(seen)
+        self._measure(seen, x, given, bool(loops))
+        silent = {name: calls for name, calls in seen.items() if not calls}
+        if silent and not loops and under().compiles:
+            self._measure(silent, x, given, True)
+        return seen
+
+    def _measure(self, seen: Mapping[str, Shapes], x: Any, given: Any, stepwise: bool) -> None:
+        loops = Loops()
+        with running(self.model), _uncompiled(stepwise), ExitStack() as stack:
             for name, calls in seen.items():
                 stack.enter_context(measuring(self._layer(name), name, calls, loops.idle))
-            stack.enter_context(loops.watching(around))
+            stack.enter_context(loops.watching(self._loops(seen)))
             if given is None:
                 self._call(x)
             else:
                 self._explained(lambda: symbolic(self._run, given, lambda: _clear(seen)), x)
-        return seen
 
     def attention(self, layer: str, x: Any, heads: Wanted | None = None) -> list[list[Attended | None]]:
         """Copies of what a layer computed of attention at each of its calls, of the wanted heads; None stands for one

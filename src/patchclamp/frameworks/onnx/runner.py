@@ -110,7 +110,7 @@ class OnnxRunner:
         axis says, else one. A layer of which no node is known tells none.
         """
         known = {name: list(self.runs.get(name, ())) for name in layers}
-        known = {name: [run for run in found if run.body is not None] for name, found in known.items()}
+        known = {name: [run for run in found if run.body is not None and run.reads] for name, found in known.items()}
         every = [run for found in known.values() for run in found]
         found = self._found(every, x, dtype)
         return {
@@ -191,7 +191,7 @@ class OnnxRunner:
         return replace(found, reason=why, curve=CURVE if found.sum >= SINGLE else 0.0)
 
     def _runs(self, layer: str) -> list[Ran]:
-        runs = list(self.runs.get(layer, ()))
+        runs = [run for run in self.runs.get(layer, ()) if run.reads]
         hint = "record tensors by name: net.model.runner.tensors(x, [...])"
         if not runs:
             raise RunError(f"no node of the graph is known to run {layer!r}", hint)
