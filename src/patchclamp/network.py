@@ -16,7 +16,7 @@ from .count import Count, count, extents
 from .difference import Diff
 from .difference import diff as compared
 from .edit import Edit
-from .errors import AddressError
+from .errors import AddressError, RunError
 from .explain import explain_layer
 from .export import Exported, export
 from .head import Head
@@ -129,6 +129,18 @@ class Network(Shown):
             )
             targets.update((str(one), one.info if isinstance(one, Layer) else one.neurons) for one in several)
         return record(self.model, targets, x, keep)
+
+    def tensors(self, x: Any, names: Iterable[str]) -> dict[str, Any]:
+        """Run once on `x` and give tensors of the graph by name, whether a layer gives them or not: of an ONNX file.
+
+        Raises RunError for a name that the graph does not have, and for networks that are no graph of named tensors.
+        """
+        found = getattr(self.model.runner, "tensors", None)
+        if found is None:
+            reason = f"{self.model.source} is no graph of named tensors ({self.model.framework})"
+            raise RunError(reason, "record a layer: net.record(x, ['conv1'])")
+        given: dict[str, Any] = found(x, [names] if isinstance(names, str) else list(names))
+        return given
 
     def diff(self, other: Any, atol: float = 0.0, address: str = "") -> Diff:
         """Which neurons changed from this network to another, ranked: see `patchclamp.diff`."""

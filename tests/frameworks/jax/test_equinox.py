@@ -418,7 +418,7 @@ def test_batch_norm_in_training_uses_the_batch(with_state: tuple[Any, Any]) -> N
 def test_a_model_whose_state_is_not_there_says_so(with_state: tuple[Any, Any]) -> None:
     model, state = eqx.nn.inference_mode(with_state[0]), with_state[1]
     net = pc.open(model)
-    assert any("lie in the state" in note for note in net.model.notes)
+    assert any("lies in the state" in note for note in net.model.notes)
     x = numbers(1, 6, 6)
     np.testing.assert_allclose(net["out[1]"].record((x, state)).output, model(x, state)[0][1], rtol=1e-5)
     with pytest.raises(KindError, match="no formula"):
@@ -432,6 +432,21 @@ def test_a_state_that_was_used_is_refused(with_state: tuple[Any, Any]) -> None:
     state.set(index, state.get(index))
     with pytest.raises(OpenError, match="state of this network"):
         pc.open((model, state))
+
+
+def test_a_spectral_norm_divides_by_its_state() -> None:
+    linear = filled(lambda: eqx.nn.Linear(3, 4, key=KEY))
+    model, state = eqx.nn.make_with_state(eqx.nn.SpectralNorm)(linear, "weight", key=KEY)
+    held, x = eqx.nn.inference_mode(model), numbers(3)
+    net = pc.open((held, state))
+    u, v = state.get(model.uv_index)
+    weight = np.asarray(linear.weight, np.float64)
+    weight = weight / (np.asarray(u, np.float64) @ weight @ np.asarray(v, np.float64))
+    np.testing.assert_allclose(net[""][2].weight, weight[2], rtol=1e-5)
+    np.testing.assert_allclose(net[""][2].record(x).output, weight[2] @ np.asarray(x) + linear.bias[2], rtol=1e-5)
+    assert net[""].verify(x).ok
+    with pytest.raises(EditError, match="computed"):
+        net.edit().__enter__()[str(net[""][2])].zero()
 
 
 class Tied(eqx.Module):

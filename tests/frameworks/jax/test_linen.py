@@ -280,7 +280,9 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "LSTMCell" else pytest.mark.slow) for name in CELLS]
+)
 def test_cells_in_a_scan_are_met_at_each_step(name):
     module, x = nn.RNN(CELLS[name](4)), jax.random.normal(jax.random.key(0), (2, 3, 3))
     variables = module.init(jax.random.key(1), x)
@@ -327,7 +329,7 @@ def test_a_stack_has_an_axis_more():
     assert np.array_equal(np.asarray(net["layers_0[6]"].weight), kernel[1, :, 2])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def test_in_both_precisions(dtype):
     with jax.enable_x64(dtype == "float64"):
         x = jax.random.normal(jax.random.key(0), (2, 5, 4), dtype)

@@ -59,8 +59,8 @@ def open_model(thing: Any) -> Model:
 
 def _notes(listed: Sequence[Part]) -> Iterator[str]:
     for part in listed:
-        if isinstance(part.module, eqx.nn.BatchNorm) and not part.state:
-            yield f"the running statistics of {part.name!r} lie in the state: patchclamp.open((model, state)) has them"
+        if isinstance(part.module, (eqx.nn.BatchNorm, eqx.nn.SpectralNorm)) and not part.state:
+            yield f"what {part.name!r} keeps between runs lies in the state: patchclamp.open((model, state)) has it"
 
 
 def _serialised(file: BinaryIO, held: Any) -> None:
@@ -99,6 +99,8 @@ def _array(prefix: str, word: str, leaf: Any, known: Known, role: str) -> Array:
 
 def _kind(module: Any, stateful: bool = True) -> Kind | None:
     """The kind of the nearest class that has one; some classes of equinox have several, by rank, mode or shape."""
+    if type(module) is eqx.nn.SpectralNorm and not stateful:
+        return None
     module = speaks(module)
     names: list[str] = []
     for cls in type(module).__mro__:

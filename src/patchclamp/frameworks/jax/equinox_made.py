@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -63,6 +64,8 @@ def made(prefix: str, part: Part, known: Known) -> list[Array]:
     module = part.module
     if type(module) is eqx.nn.WeightNorm:
         return _normed(prefix, part, known)
+    if type(module) is eqx.nn.SpectralNorm and part.state:
+        return _divided(prefix, part, known)
     if isinstance(module, eqx.nn.BatchNorm) and module.mode == "batch" and part.state:
         words = dict(part.state)
         sources = [known.numbers[id(words[word])] for word in ("batch_state_index.0", "batch_state_index.1")]
@@ -91,29 +94,47 @@ def _scaled(tree: Tree, source: int, counter: int, momentum: float) -> Callable[
 def _normed(prefix: str, part: Part, known: Known) -> list[Array]:
     """The effective weight of a layer in a WeightNorm, and the layer's other arrays under their own words."""
     module: Any = part.module
-    inner, word = module.layer, module.weight_name
-    numbers = {name: known.numbers.get(id(value)) for name, value in vars(inner).items() if values.is_array(value)}
-    own, direction = known.numbers.get(id(module.g)), numbers.get(word)
+    leaves, own, direction = known.tree.leaves, known.numbers.get(id(module.g)), _wrapped(module, known)
     if direction is None or own is None:
         return []
 
     def make() -> Any:
-        v = known.tree.leaves[direction]
-        return v * known.tree.leaves[own] / module._norm(v)
+        v = leaves[direction]
+        return v * leaves[own] / module._norm(v)
 
-    found = [
-        _computed(
-            f"{prefix}{word}",
-            word,
-            getattr(inner, word),
-            Made(make, "v g / |v|, by WeightNorm"),
-            (f"{prefix}layer.{word}", f"{prefix}g"),
-        )
-    ]
-    for name, number in numbers.items():
-        if name != word and number is not None:
-            read = Made(lambda at=number: known.tree.leaves[at], f"the array of {prefix}layer")  # type: ignore[misc]
-            found.append(_computed(f"{prefix}{name}", name, getattr(inner, name), read, (f"{prefix}layer.{name}",)))
+    return _around(prefix, module, known, Made(make, "v g / |v|, by WeightNorm"), (f"{prefix}g",))
+
+
+def _divided(prefix: str, part: Part, known: Known) -> list[Array]:
+    """The effective weight of a layer in a SpectralNorm, by the vectors that its state holds."""
+    module: Any = part.module
+    leaves, wrapped = known.tree.leaves, _wrapped(module, known)
+    left, right = (known.numbers[id(leaf)] for _, leaf in part.state)
+    if wrapped is None:
+        return []
+
+    def make() -> Any:
+        weight = leaves[wrapped]
+        flat = weight.reshape(weight.shape[0], -1)
+        return (flat / jnp.einsum("i,ij,j->", leaves[left], flat, leaves[right])).reshape(weight.shape)
+
+    sources = tuple(f"{prefix}{word}" for word, _ in part.state)
+    return _around(prefix, module, known, Made(make, "w / (u w v), by SpectralNorm"), sources)
+
+
+def _wrapped(module: Any, known: Known) -> int | None:
+    return known.numbers.get(id(getattr(module.layer, module.weight_name)))
+
+
+def _around(prefix: str, module: Any, known: Known, made: Made, sources: tuple[str, ...]) -> list[Array]:
+    """What the layer inside a wrapper runs with: the weight that the wrapper makes, its other arrays as they are."""
+    inner, word, leaves = module.layer, module.weight_name, known.tree.leaves
+    found = [_computed(f"{prefix}{word}", word, getattr(inner, word), made, (f"{prefix}layer.{word}", *sources))]
+    for name, value in vars(inner).items():
+        if name != word and values.is_array(value):
+            read = partial(leaves.__getitem__, known.numbers[id(value)])
+            same = Made(read, f"the array of {prefix}layer")
+            found.append(_computed(f"{prefix}{name}", name, value, same, (f"{prefix}layer.{name}",)))
     return found
 
 

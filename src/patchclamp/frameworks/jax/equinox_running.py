@@ -107,11 +107,12 @@ def _told(
     told: Told, name: str, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[Callable[[Any], None]]:
     """A call told of, with the axes that the layer itself adds at once and takes off at the end."""
-    if isinstance(module, (eqx.nn.LSTMCell, eqx.nn.GRUCell)):
+    inner = speaks(module)
+    if isinstance(inner, (eqx.nn.LSTMCell, eqx.nn.GRUCell)):
         args, kwargs, leaving = _states(args, kwargs)
         entering: Lift = None
     else:
-        entering, leaving = _axes(module, args[0] if args else None)
+        entering, leaving = _axes(inner, args[0] if args else None)
     if entering is not None and args:
         args = (entering(args[0]), *args[1:])
     method = types.MethodType(_own(type(module)), module)
@@ -189,6 +190,8 @@ def _facts(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Map
             found["during"] = lambda: _running(module, state)
         if training and module.mode == "ema":
             found["opaque"] = "in training it mixes the statistics of the batch with those that it keeps"
+    if training and isinstance(module, eqx.nn.SpectralNorm):
+        found["opaque"] = "in training its power iteration changes the vectors that it divides by"
     if overrides(module):
         found["opaque"] = f"{type(module).__qualname__} has a __call__ of its own"
     return found
@@ -213,8 +216,8 @@ def _running(module: eqx.nn.BatchNorm, state: Any) -> dict[str, Any]:
 
 
 def speaks(module: Any) -> Any:
-    """The module whose kind a layer has: that inside a WeightNorm."""
-    return module.layer if type(module) is eqx.nn.WeightNorm else module
+    """The module whose kind a layer has: that inside a WeightNorm or a SpectralNorm."""
+    return module.layer if type(module) in (eqx.nn.WeightNorm, eqx.nn.SpectralNorm) else module
 
 
 def overrides(module: Any) -> bool:
