@@ -99,8 +99,8 @@ class _Verdict:
         recorded, recomputed = compared.recorded, compared.recomputed
         exact = (compared.error == 0) & (compared.bound == 0)
         final = np.where(exact, 0.0, precise.result * abs(recomputed) + SMALL * precise.least)
-        tolerance = FACTOR * compared.error + compared.bound + final
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            tolerance = FACTOR * compared.error + compared.bound + final
             difference = abs(recorded - recomputed)
             same = (recorded == recomputed) | (np.isnan(recorded) & np.isnan(recomputed))
             # What is past the largest number of the type is infinite in it.
