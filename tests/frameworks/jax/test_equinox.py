@@ -387,7 +387,7 @@ def with_state(request: Any) -> tuple[Any, Any]:
     if request.param == "ema":
         state = state.set(norm.ema_state_index, kept).set(norm.ema_first_time_index, np.asarray(False))
     else:
-        state = state.set(norm.batch_state_index, kept).set(norm.batch_counter, np.asarray(3))
+        state = state.set(norm.batch_state_index, kept).set(norm.batch_counter, jnp.asarray(3))
     return eqx.tree_at(lambda m: (m.norm.weight, m.norm.bias), model, (numbers(3), numbers(3))), state
 
 

@@ -79,7 +79,7 @@ class LinenLibrary:
         found = {}
         for name, value in module.variables.get(_PARAMS, {}).items():
             there = stored.get(name)
-            if value is not there and _alike(value, there) and not np.array_equal(value, there, equal_nan=True):
+            if value is not there and _changed(value, there):
                 found[name] = value
         return {"during": lambda: found} if found else {}
 
@@ -123,10 +123,11 @@ def _tried(args: Any, kwargs: Any) -> bool:
     return any(type(leaf).__name__ == "JaxprTracer" for leaf in leaves)
 
 
-def _alike(value: Any, stored: Any) -> bool:
-    """Whether both are numbers of one shape."""
+def _changed(value: Any, stored: Any) -> bool:
+    """Whether both are numbers of one shape, and not the same ones."""
     known = is_array(value) and is_array(stored) and not isinstance(value, Tracer)
-    return known and value.shape == stored.shape and value.dtype == stored.dtype
+    alike = known and value.shape == stored.shape and value.dtype == stored.dtype
+    return alike and np.asarray(value).tobytes() != np.asarray(stored).tobytes()
 
 
 def _at(tree: Any, path: Path) -> Any:

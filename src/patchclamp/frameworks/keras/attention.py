@@ -102,7 +102,7 @@ def _explicit(layer: Any, compute: Callable[..., Any], given: Mapping[str, Any],
 
 
 def _evened(pattern: Any, mask: Any, result: Any) -> Any:
-    """The same, but for rows that may attend to nothing: the explicit form makes them zero, the fused operation may attend
+    """The same but for rows that may attend to nothing: the explicit form makes them zero, the fused operation may attend
     to all keys alike. What it gave says which."""
     mask = ops.cast(mask, "bool")
     while len(mask.shape) < len(pattern.shape):
