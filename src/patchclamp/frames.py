@@ -53,13 +53,17 @@ def frame_called(layer: LayerInfo, cells: Population, lead: tuple[int, ...]) -> 
 def features_first(kind: Kind, frame: Layout) -> tuple[int, ...]:
     """The order of a frame's axes that puts its map axes last, as formulas take them; () where it is so already.
 
-    It turns the frames of kinds whose lines have the map before the features (`batch *at neuron`) alone.
+    It turns the frames of kinds whose lines have the map before the features (`batch *at neuron`), and whose formula
+    counts on channels in front.
     """
-    if not _last(kind.output):
+    if not _last(kind.output) or kind.family not in _CHANNELS:
         return ()
     apart = [_on_map(term) for term in frame.terms]
     order = sorted(range(len(apart)), key=lambda axis: (apart[axis], axis))
     return () if order == list(range(len(apart))) else tuple(order)
+
+
+_CHANNELS = frozenset({"conv", "separable", "batch_norm", "instance_norm", "group_norm", "prelu"})
 
 
 def positions(layout: Layout) -> tuple[int, ...]:

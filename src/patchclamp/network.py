@@ -161,7 +161,8 @@ class Network(Shown):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the whole state to a file, atomically: safetensors, which states each layer's kind, or by its ending a
-        format of the framework's own: `.keras`, `.h5`, `.weights.h5`, `.msgpack` (flax), `.eqx` (equinox), `.onnx`."""
+        format of the framework's own: `.keras`, `.h5`, `.weights.h5`, `.msgpack` (flax), `.eqx` (equinox), `.onnx`; of
+        TensorFlow a folder, `saved/`, or a checkpoint, `.index`."""
         save_network(self.model, path)
 
     def refresh(self) -> None:

@@ -66,12 +66,17 @@ def rounded(x: Floats, steps: int, counted: NDArray[np.bool_] | None = None, noi
     return Rounded((kept - zero) * step, np.where(near, step, 0.0), step, zero)
 
 
-def _rows(x: Floats, *, half: bool = False, coarse: bool = False, sides: float = 127.0) -> Rounded:
-    """Rounded row by row, from minus to plus the largest size of the row: so many steps on either side."""
+def _rows(
+    x: Floats, *, half: bool = False, coarse: bool = False, sides: float = 127.0, more: float = 0.0
+) -> Rounded:
+    """Rounded row by row, from minus to plus the largest size of the row: so many steps on either side.
+
+    `more` is what the framework adds to the largest size.
+    """
     if half:
         x = x.astype(np.float16).astype(np.float64)
     most = np.maximum(abs(x).max(axis=-1, keepdims=True), 1e-5 if not half else 0.0)
-    step = np.where(most > 0, most, 1.0) / sides
+    step = (np.where(most > 0, most, 1.0) + more) / sides
     code = x / step
     # A type of 16 bits rounds the code itself.
     width = 2.0**-7 if coarse else 2.0**-10 if half else 2.0**-14
@@ -225,6 +230,7 @@ QUANTISED: dict[str, Formula] = {
     "linear_of_rows_128": _entering(
         linear, lambda case: _rows(case.floats(), coarse=case.precision.result > 2.0**-20, sides=127.5), "rows"
     ),
+    "linear_of_rows_keras": _entering(linear, lambda case: _rows(case.floats(), more=1e-7), "rows"),
     "linear_of_codes": _codes,
     "linear_of_rows_255": _entering(linear, lambda case: _asymmetric(case.floats()), "rows"),
     "static_linear": _leaving(linear),

@@ -5,7 +5,7 @@ JAX arrays never change. So what was opened stays as it is, and a tree that was 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -174,7 +174,7 @@ def numbers_of(value: Any, key: Key = (), path: str = "the array") -> Numbers:
     return np.array(np.asarray(value)[key])
 
 
-def path_name(path: Sequence[Any], names: Mapping[Any, str] | None = None) -> str:
+def path_name(path: Sequence[Any]) -> str:
     """The keys of JAX that lead to a leaf, as a dotted name: `layers.0.weight`."""
     parts = []
     for key in path:

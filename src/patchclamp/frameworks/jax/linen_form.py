@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from flax import linen as nn
 from flax.core import FrozenDict
-from flax.training.train_state import TrainState
 
 from ...errors import OpenError
 from .holding import Tree
@@ -45,7 +45,7 @@ class Form:
             return self.original
         if isinstance(self.original, tuple):
             return (self.module, now, *self.original[2:])
-        if isinstance(self.original, TrainState):
+        if _is_state(self.original):
             return _stated(self.original, now)
         return self.module.bind(now)
 
@@ -54,12 +54,18 @@ def handles(thing: object) -> bool:
     """Whether this is a linen module, alone or with its variables, or a training state."""
     if isinstance(thing, tuple):
         return 1 <= len(thing) <= 3 and isinstance(thing[0], nn.Module)
-    return isinstance(thing, (nn.Module, TrainState))
+    return isinstance(thing, nn.Module) or _is_state(thing)
+
+
+def _is_state(thing: object) -> bool:
+    """Whether this is a training state; the module that has its class is not imported for it."""
+    cls = getattr(sys.modules.get("flax.training.train_state"), "TrainState", None)
+    return cls is not None and isinstance(thing, cls)
 
 
 def form_of(thing: Any) -> Form:
     """Take apart what was given. Raises OpenError for a module without variables."""
-    if isinstance(thing, TrainState):
+    if _is_state(thing):
         module = getattr(thing.apply_fn, "__self__", None)
         if not isinstance(module, nn.Module):
             raise OpenError("the training state does not say its module: its apply_fn is no method of one", _HINT)

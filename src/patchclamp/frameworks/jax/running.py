@@ -18,14 +18,14 @@ import numpy as np
 
 from ...attended import Attended, Wanted
 from ...axes import Key
-from ...errors import KindError, PatchclampError, RunError
+from ...errors import PatchclampError, RunError
 from ...formulas import Precision
 from ...protocols import Probe
 from ..told import Telling, failed, named_inputs, raised
 from . import values
 from .watching import Left
 
-__all__ = ["JaxRunner", "Library", "Told", "called", "size_of"]
+__all__ = ["JaxRunner", "Library", "Told", "called", "nothing", "size_of"]
 
 Told: TypeAlias = Callable[[str, Callable[..., Any], tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]], Any]
 """Of one call of a layer: its name, its bound method (for the names of its arguments), the arguments, and what is known
@@ -220,11 +220,6 @@ def size_of(x: Any) -> tuple[int, ...] | None:
     if any(item < 0 for item in x) or math.prod(x) > _MOST:
         raise RunError(f"{tuple(x)} is no input size", "the shape of one example as the network takes it: (1, 28, 28)")
     return tuple(x)
-
-
-def no_attention(layer: str) -> AbstractContextManager[Any]:
-    """For a library in which attention is not watched."""
-    raise KindError(f"the attention of {layer!r} cannot be seen", "record its queries and keys instead")
 
 
 def _floating(leaf: Any) -> bool:

@@ -102,8 +102,10 @@ def _explicit(layer: Any, compute: Callable[..., Any], given: Mapping[str, Any],
 
 
 def _evened(pattern: Any, mask: Any, result: Any) -> Any:
-    """The same but for rows that may attend to nothing: the explicit form makes them zero, the fused operation may attend
-    to all keys alike. What it gave says which."""
+    """The same but for rows that may attend to nothing, which the explicit form makes zero.
+
+    The fused operation may attend to all keys alike there; what it gave says whether it did.
+    """
     mask = ops.cast(mask, "bool")
     while len(mask.shape) < len(pattern.shape):
         mask = ops.expand_dims(mask, 1)
