@@ -172,7 +172,7 @@ def _given_size(word: str, reach: int, stride: int, extra: int | None) -> tuple[
 
 
 def _spread(offset: int, stride: int, length: int, wrap: bool) -> int:
-    """Which input of a transposed convolution lands on an output offset; with `wrap` the input goes on around itself."""
+    """Which input of a transposed convolution lands on an output offset; with `wrap` the input goes round."""
     index, between = divmod(offset, stride)
     if between == 0 and wrap:
         return index % length

@@ -179,7 +179,8 @@ def _cause(neurons: Neurons, seen: Seen) -> str:
     computed = [array.path for array in layer.arrays if array.role == "computed"]
     if computed:
         return f"{', '.join(computed)} is computed from other arrays at each run"
-    if layer.kind is not None and layer.class_name != layer.kind.name:
+    same = layer.kind is not None and layer.class_name.rpartition(".")[2] == layer.kind.title and not layer.own_forward
+    if layer.kind is not None and not same:
         return f"{layer.class_name} is described as {layer.kind.name}, but its forward may do more than that"
     return "the layer's forward gives something else than its stored arrays do; a hook or a patched forward can do that"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras")
+pytest.importorskip("keras")
 
+import keras
 from keras import layers as kl
 
+import patchclamp as pc
 from patchclamp.errors import KindError
 from patchclamp.testing import KindFailure, check_kind
 
@@ -119,3 +121,37 @@ def test_features_on_an_axis_in_the_middle_are_said_not_to_be_recomputed():
     model, x = built(lambda: kl.BatchNormalization(axis=2, name="it"), IMAGE)
     with pytest.raises(KindError, match="axis 2 of 4"):
         check_kind(model, x, "it")
+
+
+EIGHT = {
+    "dense": (lambda: kl.Dense(5, activation="relu", name="it"), (6,)),
+    "dense at positions": (lambda: kl.Dense(5, name="it"), (3, 2, 6)),
+    "einsum": (lambda: kl.EinsumDense("abc,cde->abde", (None, 3, 5), bias_axes="de", name="it"), (4, 6)),
+    "einsum back": (lambda: kl.EinsumDense("abcd,cde->abe", (None, 5), bias_axes="e", name="it"), (4, 3, 6)),
+}
+
+
+@pytest.mark.parametrize("row", EIGHT)
+def test_int8_layers_round_what_enters_too(row):
+    model, x = built(*EIGHT[row])
+    model.get_layer("it").quantize("int8")
+    report = check_kind(model, x, "it")
+    assert report.compared > 0 and report.excess <= 1
+    assert not check_kind(model, x, "it").edited, "stored codes are not written"
+
+
+def test_int8_layers_are_not_what_their_float_weights_give():
+    model, x = built(*EIGHT["dense"])
+    layer = model.get_layer("it")
+    before = pc.open(model)["it[2]"].record(x).pre_activation
+    layer.quantize("int8")
+    check = pc.open(model)["it[2]"].verify(x)
+    after = pc.open(model)["it[2]"].record(x).pre_activation
+    assert check.ok and "8 bits" in check.reason
+    assert 100 * check.tolerance < abs(np.asarray(before) - np.asarray(after)).max()
+
+
+def test_an_int8_embedding_is_decoded():
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), kl.Embedding(11, 6, name="it")])
+    model.get_layer("it").quantize("int8")
+    assert check_kind(model, np.random.default_rng(0).integers(0, 11, (3, 5)), "it").excess <= 1

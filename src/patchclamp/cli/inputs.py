@@ -1,4 +1,4 @@
-"""The input that a command runs a network on: from a file, random numbers or tokens, or the example that came with it."""
+"""What a command runs a network on: a file, random numbers or tokens, or the example that came with the network."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ __all__ = ["add_inputs", "chosen_input"]
 def add_inputs(parser: ArgumentParser) -> None:
     """The options that say what to run on."""
     given = parser.add_mutually_exclusive_group()
-    given.add_argument(
-        "--input", metavar="FILE", help="an input with its batch axis: .npy; .npz for several by name"
-    )
+    given.add_argument("--input", metavar="FILE", help="an input with its batch axis: .npy; .npz for several by name")
     given.add_argument("--random", type=shape, metavar="SHAPE", help="a random input of this shape, in a batch of one")
     given.add_argument("--tokens", type=int, metavar="N", help="N random token numbers, in a batch of one")
     parser.add_argument("--seed", type=int, default=0, help="of the random input (default 0)")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .case import Answer, Case, Floats
 from .conv import conv
-from .linear import linear
+from .linear import einsum, linear
 from .norm import batch_norm, group_norm, instance_norm, layer_norm
 from .table import embedding, embedding_bag
 
@@ -25,6 +25,8 @@ Formula = Callable[[Case], Answer]
 
 MIDDLE = 2.0**-14
 """How near to the middle between two codes counts as the middle: a few roundings of a float32 of the size of a code."""
+EPSILON = 1e-7
+"""What Keras adds to the largest size (keras.config.epsilon, as it is by default)."""
 SMALLEST = np.float32(6.1e-5)
 """torch takes no smaller step (ATen/native/quantized/cpu/QuantUtils.h)."""
 
@@ -66,9 +68,7 @@ def rounded(x: Floats, steps: int, counted: NDArray[np.bool_] | None = None, noi
     return Rounded((kept - zero) * step, np.where(near, step, 0.0), step, zero)
 
 
-def _rows(
-    x: Floats, *, half: bool = False, coarse: bool = False, sides: float = 127.0, more: float = 0.0
-) -> Rounded:
+def _rows(x: Floats, *, half: bool = False, coarse: bool = False, sides: float = 127.0, more: float = 0.0) -> Rounded:
     """Rounded row by row, from minus to plus the largest size of the row: so many steps on either side.
 
     `more` is what the framework adds to the largest size.
@@ -82,6 +82,17 @@ def _rows(
     width = 2.0**-7 if coarse else 2.0**-10 if half else 2.0**-14
     near = abs(code - np.floor(code) - 0.5) <= width * np.maximum(abs(code), 1.0)
     return Rounded(np.clip(np.rint(code), -128, 127) * step, np.where(near, step, 0.0))
+
+
+def _blocks(case: Case) -> Rounded:
+    """Rounded with one step for all that is summed to one number: over the axes `summed_axes` of the input."""
+    x = case.floats()
+    axes = sorted(axis % x.ndim for axis in case.config["summed_axes"])
+    last = [axis for axis in range(x.ndim) if axis not in axes] + axes
+    turned = np.transpose(x, last)
+    found = _rows(turned.reshape(*turned.shape[: x.ndim - len(axes)], -1), more=EPSILON)
+    values, doubt = (part.reshape(turned.shape).transpose(np.argsort(last)) for part in (found.values, found.doubt))
+    return Rounded(values, doubt)
 
 
 def _asymmetric(x: Floats) -> Rounded:
@@ -122,7 +133,9 @@ def _sum(formula: Formula, case: Case, x: Rounded) -> Answer:
     if not x.doubt.any():
         return answer
     sizes = {"weight": abs(case.arrays["weight"])}
-    more = formula(replace(case, arrays=sizes, inputs={**case.inputs, name: x.doubt}))
+    more = formula(
+        replace(case, arrays=sizes, whole=lambda word: abs(case.whole(word)), inputs={**case.inputs, name: x.doubt})
+    )
     return replace(answer, bound=answer.bound + more.values)
 
 
@@ -230,7 +243,8 @@ QUANTISED: dict[str, Formula] = {
     "linear_of_rows_128": _entering(
         linear, lambda case: _rows(case.floats(), coarse=case.precision.result > 2.0**-20, sides=127.5), "rows"
     ),
-    "linear_of_rows_keras": _entering(linear, lambda case: _rows(case.floats(), more=1e-7), "rows"),
+    "linear_of_rows_keras": _entering(linear, lambda case: _rows(case.floats(), more=EPSILON), "rows"),
+    "einsum_of_rows_keras": _entering(einsum, lambda case: _blocks(case), "rows"),
     "linear_of_codes": _codes,
     "linear_of_rows_255": _entering(linear, lambda case: _asymmetric(case.floats()), "rows"),
     "static_linear": _leaving(linear),

@@ -16,8 +16,15 @@ from .keras_recurrent import GATES, RESET_BEFORE
 from .keras_recurrent import rows as recurrent
 from .row import Kind, Part
 
-__all__ = ["RESET_BEFORE", "row"]
+__all__ = ["EIGHT_BITS", "RESET_BEFORE", "row"]
 
+EIGHT_BITS = ":int8"
+"""What follows the name of a layer whose weights are stored as int8, and that rounds what enters as well."""
+_EIGHT_BITS = {
+    "Dense": "linear_of_rows_keras",
+    "EinsumDense": "einsum_of_rows_keras",
+    "Embedding": "rounded_embedding",
+}
 _SCALES = {
     "kernel_scale": "the scales that int8 kernels are stored with",
     "embeddings_scale": "the scales that int8 embeddings are stored with",
@@ -43,7 +50,14 @@ def row(name: str) -> Kind | None:
 
 @cache
 def _rows() -> Mapping[str, Kind]:
-    return {**{kind.name: kind for kind in _all()}, **recurrent()}
+    rows = {**{kind.name: kind for kind in _all()}, **recurrent()}
+    for short, formula in _EIGHT_BITS.items():
+        kind = rows[f"keras.layers.{short}"]
+        config = {**kind.config, "summed_axes": "_input_reduced_axes"} if short == "EinsumDense" else kind.config
+        rows[f"{kind.name}{EIGHT_BITS}"] = replace(
+            kind, name=f"{kind.name}{EIGHT_BITS}", formula=formula, config=config
+        )
+    return rows
 
 
 def _all() -> Iterator[Kind]:

@@ -29,7 +29,8 @@ def rows() -> dict[str, Kind]:
     for suffix in ("", "Cell"):
         before = found[f"keras.layers.GRU{suffix}"]
         arrays = {**before.arrays, "bias": before.arrays["bias"].removeprefix("side{input recurrent} ")}
-        found[RESET_BEFORE.replace("GRU", f"GRU{suffix}")] = replace(before, arrays=arrays)
+        name = RESET_BEFORE.replace("GRU", f"GRU{suffix}")
+        found[name] = replace(before, name=name, arrays=arrays)
     return found
 
 

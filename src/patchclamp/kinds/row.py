@@ -121,5 +121,5 @@ class Kind:
 
     @property
     def title(self) -> str:
-        """The last part of the name, without how its arrays lie: `Linear`, and `Gemm` of `onnx.Gemm(turned)`."""
-        return self.name.partition("(")[0].rpartition(".")[2]
+        """The last part of the name, without what follows it: `Linear`; `Gemm` of `onnx.Gemm(turned)`."""
+        return self.name.partition("(")[0].partition(":")[0].rpartition(".")[2]

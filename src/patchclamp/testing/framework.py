@@ -194,7 +194,7 @@ def _own(net: Network, ending: str, reopen: Callable[[str], Any]) -> None:
 
 
 def _same(net: Network, other: Network, what: str) -> None:
-    """Neuron by neuron: the same address means the same bits. A file that states nothing has layers with arrays alone."""
+    """The same address means the same bits. A file that states nothing has layers with arrays alone."""
     for name, layer in net.model.layers.items():
         if not _editable(layer) or not (layer.arrays or name in other.model.layers):
             continue

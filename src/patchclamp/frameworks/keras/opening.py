@@ -13,6 +13,7 @@ from ...arrays import Array
 from ...errors import OpenError
 from ...frozen import replace
 from ...kinds import Kind, class_name, find
+from ...kinds.keras import EIGHT_BITS
 from ...model import LayerInfo, Model, describe
 from ...views import with_views
 from .decoding import Held, apart_of, held_of, unread
@@ -111,7 +112,11 @@ def _kind(layer: Any) -> Kind | None:
         return None
     if kind.name in _GRU and not layer.reset_after:
         kind = find([f"{kind.name}:reset_before"]) or kind
-    return replace(kind, apart={**kind.apart, **apart_of(layer)}) if getattr(layer, "quantization_mode", None) else kind
+    if not getattr(layer, "quantization_mode", None):
+        return kind
+    if layer.quantization_mode == "int8" and (isinstance(layer, keras.layers.Embedding) or layer.inputs_quantizer):
+        kind = find([f"{kind.name}{EIGHT_BITS}"]) or kind
+    return replace(kind, apart={**kind.apart, **apart_of(layer)})
 
 
 def _overrides(cls: type) -> bool:
