@@ -104,7 +104,7 @@ def _population(name: str, view: View, part: LayerInfo, sizes: Mapping[str, Size
     assert main is not None
     packing = Line.parse(view.line).terms[0]
     count = len(main) if view.side == "out" else _fan(main)
-    packed = fit(Line((packing,)), (count,), _known(packing, sizes))
+    packed = fit(Line((packing,)), (count,), {**_stored(main, view), **_known(packing, sizes)})
     own = [axis.name for axis in main.axes]
     placed = []
     for item in main.placed:
@@ -118,6 +118,17 @@ def _population(name: str, view: View, part: LayerInfo, sizes: Mapping[str, Size
             placed.append(Placed(item.word, item.array, fit(line, item.layout.shape, {**known, **packed.sizes})))
     axes = tuple(AxisSize(axis, packed.sizes[axis]) for axis in view.neuron)
     return Population(name, view.noun or name, axes, (), tuple(placed), dict(view.fixed), part.name, packed, view.side)
+
+
+def _stored(main: Population, view: View) -> dict[str, Size]:
+    """The sizes that the part's arrays show by themselves, where they store heads on an axis of their own."""
+    found = [axis.size for axis in main.axes]
+    if view.side == "in":
+        layouts = (item.layout for item in main.placed)
+        found = next(([layout.sizes[name] for name in names] for layout in layouts if (names := _entering(layout))), [])
+    if len(found) != len(view.neuron) or len(found) == 1:
+        return {}
+    return dict(zip(view.neuron, found, strict=True))
 
 
 def _entering(layout: Layout) -> list[str]:

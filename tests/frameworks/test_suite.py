@@ -130,7 +130,7 @@ def test_numbers_that_no_kind_accounts_for_are_named() -> None:
         check_framework(Own(), torch.ones(2, 3))
     pc.register(Own, mystery="in neuron")
     try:
-        assert check_framework(Own(), torch.ones(2, 3), file=False).bare == [""]
+        assert check_framework(Own(), torch.ones(2, 3), file=False).checked == [""]
     finally:
         from patchclamp.kinds import forget
 

@@ -19,7 +19,7 @@ from patchclamp.layout import fit
         ("tf_keras.src.layers.rnn.lstm.LSTM", "keras.layers.LSTM"),
         ("tensorflow.python.keras.layers.recurrent_v2.GRU", "keras.layers.GRU"),
         ("keras.src.random.seed_generator.SeedGenerator", "keras.random.SeedGenerator"),
-        (RESET_BEFORE, "keras.layers.GRU"),
+        (RESET_BEFORE, RESET_BEFORE),
     ],
 )
 def test_a_class_is_found_by_every_path_that_it_has(name: str, row: str) -> None:
