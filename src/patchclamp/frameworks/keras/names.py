@@ -49,7 +49,9 @@ class Link:
     def holds(self) -> bool:
         listed = self.attribute == _LISTED and isinstance(self.owner, keras.Model)
         found = getattr(self.owner, "_layers" if listed else self.attribute, None)
-        return found is self.child or any(thing is self.child for _, thing in _within(found))
+        if found is self.child or (isinstance(found, (list, tuple)) and any(thing is self.child for thing in found)):
+            return True
+        return any(thing is self.child for _, thing in _within(found))
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,7 @@ def _within(value: Any, prefix: str = "", seen: tuple[int, ...] = ()) -> Iterato
             yield from _within(item, f"{name}.", (*seen, id(value)))
 
 
+@cache
 def _snake(name: str) -> str:
     """A class's name as Keras names groups in files: `LSTMCell` is `lstm_cell`."""
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))

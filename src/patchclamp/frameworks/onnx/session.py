@@ -97,8 +97,11 @@ class Session:
             raise self._refused(f"the input {name!r} takes numbers, not a {type(value).__name__}")
         if wanted != "str" and found.dtype != np.dtype(wanted):
             raise self._refused(f"the input {name!r} takes {wanted}, not {found.dtype}, and nothing is cast in silence")
+        # A graph that states no shape takes any.
         fixed = [size if isinstance(size, int) else None for size in shape]
-        if len(fixed) != found.ndim or any(a is not None and a != b for a, b in zip(fixed, found.shape, strict=True)):
+        if shape and (
+            len(fixed) != found.ndim or any(a is not None and a != b for a, b in zip(fixed, found.shape, strict=True))
+        ):
             raise self._refused(f"the input {name!r} has the shape {tuple(found.shape)}, which does not fit")
         return found
 
