@@ -165,3 +165,23 @@ def test_the_check_of_bits_can_fail(form: tuple[str, Any]) -> None:
         edit["fc[2]"].add(**{net["fc[2]"].neurons.population.words[0]: 1e-3})
         assert named(net["fc[2]"], ("in",)).tobytes() != weight.tobytes()
     assert named(net["fc[2]"], ("in",)).tobytes() == weight.tobytes()
+
+
+def test_a_notebook_shows_the_network_a_layer_and_a_neuron(form: tuple[str, Any]) -> None:
+    _, net = form
+    for held in (net, net["conv1"], net["conv1[3]"], net["lstm.forget[2]"]):
+        assert "conv1" in held._repr_html_() or "lstm" in held._repr_html_()
+        assert "<table" in held._repr_html_() or "<dl" in held._repr_html_() or "<section" in held._repr_html_()
+
+
+def test_tensors_of_a_graph_by_name(form: tuple[str, Any]) -> None:
+    name, net = form
+    if name != "onnx":
+        with pytest.raises(pc.PatchclampError, match="no graph of named tensors"):
+            net.tensors(next(runs(name)), ["c1"])
+        return
+    found = net.tensors(same.examples(), ["c1", "r1", "both"])
+    assert np.array_equal(np.maximum(found["c1"], 0), found["r1"])
+    assert found["both"].shape == (4, same.CHANNELS + same.UNITS)
+    with pytest.raises(pc.PatchclampError, match="c9"):
+        net.tensors(same.examples(), "c9")

@@ -154,7 +154,11 @@ WEIGHED = {
 
 
 @pytest.mark.parametrize("name", WEIGHED)
-@pytest.mark.parametrize("activation", ["relu", "softmax", keras.ops.tanh, layers.LeakyReLU(0.1)], ids=["relu", "softmax", "function", "layer"])
+@pytest.mark.parametrize(
+    "activation",
+    ["relu", "softmax", keras.ops.tanh, layers.LeakyReLU(0.1)],
+    ids=["relu", "softmax", "function", "layer"],
+)
 def test_the_pre_activation_is_what_the_layer_gives_without_one(name: str, activation: Any) -> None:
     make, args, x = WEIGHED[name]
     layer = make(*args, activation=activation)

@@ -19,6 +19,7 @@ from ...errors import EditError
 from ...model import LayerInfo
 from ..written import WrittenLedger
 from .freezing import Frozen
+from .unchanged import every_layer, left_alone
 
 __all__ = ["KerasKeeper"]
 
@@ -90,7 +91,8 @@ class KerasKeeper:
         with tempfile.TemporaryDirectory(prefix=".", dir=os.path.dirname(target)) as folder:
             made = os.path.join(folder, os.path.basename(path))
             try:
-                (self.layer.save_weights if path.endswith(_WEIGHTS) else self.layer.save)(made)
+                with left_alone(every_layer(self.layer)):  # Keras reads every attribute; some set others when read
+                    (self.layer.save_weights if path.endswith(_WEIGHTS) else self.layer.save)(made)
             except Exception as error:
                 said = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise EditError(f"Keras cannot save this model to {path}: {said}", "nothing was written") from error

@@ -17,7 +17,7 @@ from keras.src.backend.common import global_state
 from ...errors import RunError
 from ..surely import surely
 
-__all__ = ["every_layer", "put", "running", "under"]
+__all__ = ["every_layer", "left_alone", "put", "running", "under"]
 
 _ABSENT = object()
 _BACKENDS = ("torch", "jax", "tensorflow")
@@ -64,6 +64,16 @@ def put(thing: Any, attributes: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
+def left_alone(layers: Iterable[Any]) -> Iterator[None]:
+    """Put back afterwards what layers have in their attributes and containers, and Keras' settings of the thread."""
+    before = _Before(layers)
+    try:
+        yield
+    finally:
+        surely(before.restore)
+
+
+@contextmanager
 def running(model: Any) -> Iterator[None]:
     """Put back what a run may change.
 
@@ -76,13 +86,10 @@ def running(model: Any) -> Iterator[None]:
     first make its weights.
     """
     layers = every_layer(model)
-    before = _Before(layers)
-    try:
-        with under().leaving(model, layers), keras.StatelessScope(initialize_variables=False), _built(layers):
-            keras.config.disable_traceback_filtering()
-            yield
-    finally:
-        surely(before.restore)
+    scope = keras.StatelessScope(initialize_variables=False)
+    with left_alone(layers), under().leaving(model, layers), scope, _built(layers):
+        keras.config.disable_traceback_filtering()
+        yield
 
 
 class _Before:
