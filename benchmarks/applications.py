@@ -5,7 +5,8 @@
 Nothing is downloaded: the weights are random, the input is the smallest that an architecture takes. Of each it is
 asked: is every parameter on a neuron's axis or named as no neuron's, and does what is recorded of three neurons of
 every population of every layer equal what the arrays and the inputs give. Each runs in a process of its own, on the
-backend that KERAS_BACKEND names (torch by itself). `--write` puts the table into docs/coverage-keras.md.
+backend that KERAS_BACKEND names, torch by itself; what Keras does not build on torch runs on JAX then. `--write` puts
+the table into docs/coverage-keras.md.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ SIDES = (32, 48, 64, 71, 75, 96, 128, 224, 331)
 """Inputs that are tried, the smallest first."""
 CLASSES = 10
 MINUTES = 20
+NOT_ON_TORCH = ("NASNetLarge", "NASNetMobile")
+"""What Keras refuses to build on its torch backend."""
 PAGE = Path(__file__).parent.parent / "docs" / "coverage-keras.md"
 BEGIN, END = "<!-- applications: begin -->", "<!-- applications: end -->"
 
@@ -54,17 +57,20 @@ class Covered:
     layers      how each layer that holds arrays is known: stated, inferred, unknown
     accounted   parameters on a neuron's axis or named as no neuron's, of `parameters`, which are all that Keras trains
     neurons     how many were recomputed and hold
+    inner       populations that work inside their layer, whose own output depends on them: recomputed with it
     silent      populations that the input does not run; `bare`: that have no formula
     wrong       what does not hold, by address
     """
 
     name: str
     reason: str = ""
+    backend: str = ""
     side: int = 0
     parameters: int = 0
     accounted: int = 0
     layers: dict[str, int] = field(default_factory=dict)
     neurons: int = 0
+    inner: int = 0
     silent: int = 0
     bare: int = 0
     unknown: list[str] = field(default_factory=list)
@@ -91,22 +97,22 @@ def names() -> list[str]:
     return [name for name in dir(keras.applications) if name[0].isupper()]
 
 
-def built(name: str) -> tuple[Any, int]:
+def built(name: str, **options: Any) -> tuple[Any, int]:
     """An architecture with random weights, for the smallest images that it takes."""
     make = getattr(keras.applications, name)
     for side in SIDES:
         try:
-            return make(weights=None, input_shape=(side, side, 3), classes=CLASSES), side
+            return make(weights=None, input_shape=(side, side, 3), classes=CLASSES, **options), side
         except ValueError as error:
             said = error
     raise said
 
 
-def measure(name: str) -> Covered:
-    """Build one, open it, and look at everything in it."""
+def measure(name: str, **options: Any) -> Covered:
+    """Build one, open it, and look at everything in it. `options` are for its function (`alpha=0.25`)."""
     keras.utils.set_random_seed(0)
-    model, side = built(name)
-    found = Covered(name, side=side)
+    model, side = built(name, **options)
+    found = Covered(name, backend=keras.config.backend(), side=side)
     x = np.random.default_rng(0).random((1, side, side, 3)).astype("float32")
     before = _standing(model), _digest(model)
     net = pc.open(model)
@@ -173,7 +179,9 @@ def _recompute(model: Any, x: Any, found: Covered) -> None:
 def _check(model: Any, capture: Any, found: Covered) -> None:
     neurons = capture.neurons
     if capture.refused:
-        found.bare += 1
+        whole = neurons.layer.main
+        found.inner += whole is not None and neurons.population is not whole
+        found.bare += neurons.population is whole
         return
     try:
         check = verify(model, neurons, capture.calls)
@@ -198,8 +206,10 @@ def measured(only: Sequence[str] | None, jobs: int) -> Iterator[Covered]:
 
 def _apart(name: str) -> Covered:
     command = [sys.executable, "-m", "benchmarks.applications", "--one", name]
+    backend = keras.config.backend()
+    around = {**os.environ, "KERAS_BACKEND": "jax" if backend == "torch" and name in NOT_ON_TORCH else backend}
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=60 * MINUTES, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60 * MINUTES, check=False, env=around)
     except subprocess.TimeoutExpired:
         return Covered(name, f"it ran for {MINUTES} minutes")
     if ran.returncode:
@@ -215,7 +225,7 @@ def table(results: Sequence[Covered]) -> str:
     for result in ran:
         layers.update(result.layers)
     lines = [
-        f"Keras {keras.__version__} on its {keras.config.backend()} backend, {datetime.now(UTC).date().isoformat()}.",
+        f"Keras {keras.__version__}, {datetime.now(UTC).date().isoformat()}; on {_backends(ran)}.",
         "",
         f"- architectures: {len(results)}; built and run: {len(ran)}",
         f"- every parameter accounted for: {len(whole)} of {len(ran)}",
@@ -225,23 +235,31 @@ def table(results: Sequence[Covered]) -> str:
         f"- layers with arrays: {', '.join(f'{count:,} {known}' for known, count in layers.most_common())}",
         f"- neurons recomputed: {sum(result.neurons for result in ran):,}; "
         f"populations without a formula: {sum(result.bare for result in ran):,}; "
+        f"inside of a layer: {sum(result.inner for result in ran):,}; "
         f"not run by the input: {sum(result.silent for result in ran):,}",
         "",
-        "| architecture | input | parameters | accounted | stated | unknown | neurons right | no formula | not run "
-        "| wrong |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| architecture | backend | input | parameters | accounted | stated | unknown | neurons right | inside "
+        "| no formula | not run | wrong |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
         *map(_row, ran),
     ]
     missing = [f"| {result.name} | {result.reason.replace('|', '/')} |" for result in results if result.reason]
     return "\n".join((*lines, *(["", "| architecture | why not |", "|---|---|", *missing] if missing else [])))
 
 
+def _backends(ran: Sequence[Covered]) -> str:
+    """On what Keras computed: the backend of most, and what ran on another."""
+    most = Counter(result.backend for result in ran).most_common()
+    others = (f"{', '.join(one.name for one in ran if one.backend == name)} on {name}" for name, _ in most[1:])
+    return "; ".join([most[0][0] if most else "nothing", *others])
+
+
 def _row(result: Covered) -> str:
     share = result.accounted / max(result.parameters, 1)
     return (
-        f"| {result.name} | {result.side} | {result.parameters:,} | {share:.1%} | "
-        f"{result.layers.get('stated', 0)} | {result.layers.get('unknown', 0)} | {result.neurons} | {result.bare} | "
-        f"{result.silent} | {len(result.wrong)} |"
+        f"| {result.name} | {result.backend} | {result.side} | {result.parameters:,} | {share:.1%} | "
+        f"{result.layers.get('stated', 0)} | {result.layers.get('unknown', 0)} | {result.neurons} | {result.inner} | "
+        f"{result.bare} | {result.silent} | {len(result.wrong)} |"
     )
 
 

@@ -272,7 +272,7 @@ def test_first_states_that_are_kept_or_given() -> None:
     steady = keras.Input(batch_shape=(BATCH, STEPS, READ))
     model = keras.Model(steady, L.LSTM(3, stateful=True, name="kept")(steady))
     model(HELD.x)
-    states = [np.array(state.value.detach()) for state in model.get_layer("kept").states]
+    states = [keras.ops.convert_to_numpy(state.value) for state in model.get_layer("kept").states]
     assert any(state.any() for state in states)
     assert told(model, HELD.x) == {"kept": BATCH * 3}
     into, start = keras.Input((STEPS, READ)), keras.Input((3,))

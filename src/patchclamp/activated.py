@@ -18,6 +18,11 @@ __all__ = ["compare_activation"]
 
 OFF = 8.0
 """How many roundings of its result an activation of the layer's own is taken to be off by, beside its exponentials."""
+SMALLEST = {2.0**-53: 2.0**-1022}
+"""The smallest normal number of the type that exponentials are computed in, by the roundoff of the result; else that of
+float32. Where e^-x overflows, 1 / (1 + e^-x) is zero and not so small a number."""
+STEEPEST = 1000.0
+"""Further out than this an exponential of float64 is zero too."""
 
 
 def compare_activation(runner: Runner, neurons: Neurons, seen: Seen, precise: Precision) -> Compared | None:
@@ -31,8 +36,10 @@ def compare_activation(runner: Runner, neurons: Neurons, seen: Seen, precise: Pr
     recorded = neurons_first(np.asarray(runner.numpy(seen.output)), neurons, seen.frame, seen)
     name = spelled(seen.config.get("activation"))
     try:
-        bent = curve(name, neurons_first(np.asarray(runner.numpy(seen.before)), neurons, seen.frame, seen))
-        values, error = bent.values, precise.result * bent.error
+        before = neurons_first(np.asarray(runner.numpy(seen.before)), neurons, seen.frame, seen)
+        bent = curve(name, before)
+        vanishing = _smallest(precise) * np.clip(abs(before), 1.0, STEEPEST)
+        values, error = bent.values, np.where(bent.error > 0, precise.result * bent.error + vanishing, 0.0)
     except KindError:
         found = _own(runner, neurons, seen, precise)
         if found is None:
@@ -58,7 +65,12 @@ def _own(runner: Runner, neurons: Neurons, seen: Seen, precise: Precision) -> tu
     rows = np.stack([_row(given, neurons, seen, number) for number in neurons.numbers])
     # An exponential is off by as many roundings as its argument is large.
     steps = OFF + 4 * float(np.max(abs(every), initial=0.0))
-    return rows, steps * precise.result * abs(rows)
+    return rows, steps * precise.result * abs(rows) + _smallest(precise)
+
+
+def _smallest(precise: Precision) -> float:
+    """Below this what an exponential gives may be zero."""
+    return SMALLEST.get(precise.result, 2.0**-126) if precise.result else 0.0
 
 
 def _row(values: Floats, neurons: Neurons, seen: Seen, number: int) -> Floats:

@@ -201,6 +201,8 @@ class Capture(Taken):
     def _read(self, neurons: Neurons, inputs: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
         """What these neurons read: the group's channels, their own channel, or at a position the patch."""
         name, main = next(iter(inputs.items()))
+        if not hasattr(main, "shape"):
+            raise RunError(f"layer {self.layer.name!r} was given a {type(main).__name__}, not an array")
         frame = frame_in(self.layer, neurons.population, tuple(main.shape))
         assert self.layer.kind is not None
         conv = self.layer.kind.family == "conv"

@@ -49,6 +49,12 @@ def formula_of(neurons: Neurons) -> Formula:
     formula = FORMULAS.get(kind.formula or kind.family) if not callable(kind.formula) else kind.formula
     if formula is None:
         known = [name for name in FORMULAS if name not in QUANTISED]
+        if part := next((word.rpartition(".")[0] for word in neurons.population.words if "." in word), ""):
+            inner = f"{neurons.layer.name}.{part}" if neurons.layer.name else part
+            raise KindError(
+                f"{kind.name} runs its parts, and has no formula of its own",
+                f"verify the part that gives this: net[{inner!r}]" + (", or a head: head[0]" if kind.views else ""),
+            )
         raise KindError(
             f"{kind.name} has no formula, so its output cannot be recomputed",
             f'register it with one, as in formula="linear" (there are {", ".join(known)}) or a function of a Case',
@@ -231,6 +237,9 @@ def precision(runner: Runner, neurons: Neurons, seen: Seen) -> Precision:
     if seen.config.get("summed"):
         why = f"{found.reason}; the sums of several layers are rounded and added"
         found = replace(found, product=max(found.product, found.result), reason=why)
+    if seen.config.get("computed") == "float32" and found.sum < 2.0**-24:
+        why = f"{found.reason}; factors are rounded to float32 and summed in it"
+        found = replace(found, sum=2.0**-24, product=max(found.product, 2.0**-23), reason=why)
     return found
 
 

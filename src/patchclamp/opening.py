@@ -58,9 +58,13 @@ def open_any(thing: Any, tree: bool | None = None) -> Model:
         model: Model = adapter.open_model(thing)
         return model
     shown = type(thing).__name__ if not isinstance(thing, type) else f"the class {thing.__name__}"
-    hint = "give a network, torch.nn.Module, or the path of a file or folder"
+    hint = "give a network of a framework that is imported (torch.nn.Module, keras.Model, ...), or a file or folder"
     if isinstance(thing, dict):
-        hint = "a dict of tensors is no network: load it into its model, or save it as .safetensors and open that"
+        hint = "load tensors into their model, or save them as .safetensors; a tree of JAX arrays opens as it is"
+    elif isinstance(thing, tuple):
+        hint = "give the network alone; of flax.linen (module, variables), of a function (function, arrays)"
+    elif callable(thing):
+        hint = "give the module inside, not a function that was made of it (jit, vmap, tf.function)"
     raise OpenError(f"cannot open {shown} as a network", hint)
 
 

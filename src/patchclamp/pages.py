@@ -90,7 +90,7 @@ def record_page(record: Any) -> Page:
     rows = []
     for number, call in enumerate(record.calls):
         values = {"inputs": call.inputs, "pre_activation": call.pre_activation, "output": call.output}
-        values |= {**call.gates, "cell": call.cell}
+        values |= {**{f"gate {gate}": value for gate, value in call.gates.items()}, "cell": call.cell}
         for name, value in values.items():
             if value is not None:
                 axes = " ".join(call.axes.get(name, ()))

@@ -57,7 +57,16 @@ class Held:
 
 def means(plain: str, name: str) -> bool:
     """Whether an array's name is that of a weight or bias by the word people use: `weight_ih`, `in_proj_weight`."""
-    return plain in (name, *name.split("_"), *name.rpartition(".")[2].split("_"))
+    leaf = name.rpartition(".")[2]
+    return plain in (name, *name.split("_"), *leaf.split("_")) or plain == _LETTERS.get(leaf)
+
+
+_LETTERS = {"w": "weight", "b": "bias"}
+"""What people call the arrays of layers that they write themselves."""
+
+
+def _weighs_nothing(name: str) -> bool:
+    return name.startswith(_NO_WEIGHTS) or name in ("mean", "var", "variance", "count")
 
 
 def meant(plain: str, names: Sequence[str]) -> list[str]:
@@ -73,7 +82,7 @@ def _meant(plain: str, names: tuple[str, ...]) -> tuple[str, ...]:
     called = tuple(name for name in names if means(plain, name))
     if called or plain != "weight":
         return called
-    return tuple(name for name in names if not means("bias", name) and not name.startswith(_NO_WEIGHTS))
+    return tuple(name for name in names if not means("bias", name) and not _weighs_nothing(name))
 
 
 def held(neurons: Neurons, number: int) -> tuple[Held, ...]:
@@ -97,7 +106,7 @@ def fan_in(cells: Population, number: int, fixed: Mapping[str, int]) -> int:
     own = {axis.name for axis in cells.axes} | set(fixed) | set(cells.fixed)
     total = 0
     for word in cells.words:
-        if not means("bias", word) and not word.startswith(_NO_WEIGHTS):
+        if not means("bias", word) and not _weighs_nothing(word):
             placed = cells.find(word, {**cells.coords(number), **fixed})
             if placed is not None:
                 total += math.prod(size for name, size in placed.layout.sizes.items() if name not in own)

@@ -22,6 +22,13 @@ from .model import LayerInfo, Model
 __all__ = ["LAYERS", "apply_delta", "save_delta", "save_network", "save_undo"]
 
 LAYERS = "patchclamp.layers"
+_MAKERS = {"torch": "pt", "tensorflow": "tf", "jax": "flax"}
+"""Framework -> what safetensors calls it."""
+_OTHERS = (
+    *(".pt", ".pth", ".bin", ".ckpt", ".index", ".npz", ".npy", ".keras", ".h5", ".hdf5", ".tf", ".pb", ".tflite"),
+    *(".onnx", ".gguf", ".msgpack", ".eqx", ".pkl", ".pickle", ".joblib"),
+)
+"""Endings of other formats."""
 DELTA = "patchclamp.delta"
 
 
@@ -36,9 +43,13 @@ def save_network(model: Model, path: str | PathLike[str]) -> None:
         return
     if model.runner is None:
         raise EditError(f"{model.source} is a file already", "edit it: net.edit(), edit.keep(path)")
+    if path.lower().endswith(_OTHERS):
+        ending = path[path.rindex(".") :]
+        reason = f"{model.framework} networks are not saved as {ending}, and a safetensors file should not be called so"
+        raise EditError(reason, "end the name in .safetensors; nothing was written")
     entries, ties = model.keeper.state()
     tensors = [(name, dtype, shape, chunks()) for name, dtype, shape, chunks in entries]
-    write(path, tensors, {"format": "pt", LAYERS: json.dumps(_kinds(model)), **ties})
+    write(path, tensors, {"format": _MAKERS.get(model.framework, "np"), LAYERS: json.dumps(_kinds(model)), **ties})
 
 
 def _kinds(model: Model) -> dict[str, Any]:

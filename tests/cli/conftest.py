@@ -94,6 +94,33 @@ def interrupted():
     raise KeyboardInterrupt
 
 
+def linen():
+    import jax
+    from flax import linen
+
+    module, x = linen.Sequential([linen.Dense(3), linen.Dense(2)]), jax.numpy.ones((1, 4))
+    return module, module.init(jax.random.key(0), x), x
+
+
+def linen_pair():
+    module, variables, x = linen()
+    return (module, variables), x
+
+
+def nnx_pair():
+    import jax
+    from flax import nnx
+
+    return nnx.Linear(4, 3, rngs=nnx.Rngs(0)), jax.numpy.ones((1, 4))
+
+
+def function_pair():
+    import jax.numpy as jnp
+
+    arrays = {"fc": {"kernel": jnp.ones((4, 2)), "bias": jnp.zeros(2)}}
+    return (lambda held, x: x @ held["fc"]["kernel"] + held["fc"]["bias"], arrays), jnp.ones((1, 4))
+
+
 net = make()
 '''
 

@@ -40,7 +40,8 @@ def test_one_line_a_number_with_its_place(run, folder):
 def test_gates_and_several_calls(run):
     found = run("record", "models:recurrent", "0.forget[1]", "--random", "5,3", "--format", "json")
     (call,) = json.loads(found.stdout)["calls"]
-    assert {"input", "forget", "cell", "output", "inputs.in", "inputs.from"} <= set(call)
+    gates = {f"gate.{name}" for name in ("input", "forget", "cell", "output")}
+    assert {"output", "cell", "inputs.in", "inputs.from"} | gates <= set(call)
     shown = run("record", "models:make", "0", "--random", "1,8,8")
     assert shown.returncode == 0 and "recorded" in shown.stdout
 

@@ -22,6 +22,16 @@ def test_what_holds_is_0(run, address):
         assert check["ok"] and check["difference"] <= check["tolerance"]
 
 
+@pytest.mark.parametrize(
+    ("model", "address"),
+    [("linen", "layers_0[1]"), ("linen_pair", "layers_1[1]"), ("nnx_pair", "[1]"), ("function_pair", "fc[1]")],
+)
+def test_a_network_of_jax_comes_with_its_example(run, model, address):
+    pytest.importorskip("flax")
+    found = run("verify", f"models:{model}", address, "--format", "json")
+    assert found.returncode == 0 and json.loads(found.stdout)["compared"] == 1, found.stderr
+
+
 def test_what_does_not_hold_is_3_and_is_shown_all_the_same(run):
     found = run("verify", "models:wrong", "0[1]", "--random", "4")
     assert found.returncode == 3

@@ -38,7 +38,7 @@ ROWS = {
     "conv2d same, stride 2": (lambda: kl.Conv2D(6, (3, 4), padding="same", strides=2, name="it"), IMAGE),
     "conv2d dilated": (lambda: kl.Conv2D(6, 3, padding="same", dilation_rate=2, name="it"), IMAGE),
     "conv2d groups": (lambda: kl.Conv2D(6, 3, groups=2, activation="elu", name="it"), IMAGE),
-    "conv2d channels first": (lambda: kl.Conv2D(6, 3, data_format="channels_first", name="it"), (4, 9, 8)),
+    "conv2d channels first": (lambda: kl.Conv2D(6, 3, data_format="channels_first", name="it"), (4, 9, 7)),
     "conv3d": (lambda: kl.Conv3D(3, 2, strides=(1, 2, 1), padding="same", name="it"), VOLUME),
     "transposed 1d": (lambda: kl.Conv1DTranspose(5, 3, strides=2, name="it"), SERIES),
     "transposed 2d": (lambda: kl.Conv2DTranspose(5, 3, strides=2, padding="same", name="it"), IMAGE),
@@ -62,6 +62,14 @@ ROWS = {
     "rms norm": (lambda: kl.RMSNormalization(name="it"), SERIES),
     "group norm": (lambda: kl.GroupNormalization(2, name="it"), IMAGE),
     "instance norm": (lambda: kl.GroupNormalization(-1, name="it"), IMAGE),
+    "normalization": (lambda: kl.Normalization(name="it"), IMAGE),
+    "normalization of two axes": (lambda: kl.Normalization(axis=(-2, -1), name="it"), IMAGE),
+    "normalization undone": (lambda: kl.Normalization(invert=True, name="it"), SERIES),
+    "normalization stated": (
+        lambda: kl.Normalization(mean=[0.5, -2.0, 3, 4], variance=[1, 4, 0.25, 9], name="it"),
+        IMAGE,
+    ),
+    "normalization stated for all": (lambda: kl.Normalization(mean=0.5, variance=2.0, name="it"), SERIES),
     "prelu": (lambda: kl.PReLU(name="it"), SERIES),
     "prelu shared": (lambda: kl.PReLU(shared_axes=[1, 2], name="it"), IMAGE),
 }
@@ -80,6 +88,8 @@ def built(make, shape):
             for variable, value in zip(layer.weights, layer.get_weights(), strict=True)
         ]
     )
+    if isinstance(layer, kl.Normalization):
+        layer.finalize_state()  # it computes with constants that are made from its variables
     return model, rng.standard_normal((3, *shape)).astype(np.float32)
 
 
@@ -95,6 +105,60 @@ def test_every_layer_keeps_its_promises(row):
 def test_an_embedding_looks_up():
     model = keras.Sequential([keras.Input((5,), dtype="int32"), kl.Embedding(11, 6, name="it")])
     assert check_kind(model, np.random.default_rng(0).integers(0, 11, (3, 5)), "it").excess == 0
+
+
+@pytest.mark.parametrize("make", [kl.LayerNormalization, kl.Normalization])
+def test_features_that_are_not_last_are_said_not_to_be_recomputed(make):
+    model, x = built(lambda: make(axis=1, name="it"), (4, 4, 4))
+    with pytest.raises(KindError, match="axis 1 of 4"):
+        check_kind(model, x, "it")
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "silu", "softmax", "exponential", "softplus"])
+def test_an_exponential_that_overflows_leaves_nothing(activation):
+    """float32 gives 1 / (1 + e^91) = 0, and not 3e-40."""
+    model = keras.Sequential([keras.Input((3,)), kl.Dense(4, activation=activation, name="it")])
+    model.get_layer("it").set_weights([np.eye(3, 4, dtype="f4"), np.zeros(4, "f4")])
+    x = np.array([[-91.0, -101.5, -87.6], [-745.0, -103.2, 0.0]], "f4")
+    assert pc.open(model)["it"].verify(x)
+    with pc.open(model).edit() as edit:
+        edit["it[2]"].set(bias=1e-3)
+        assert pc.open(model)["it[2]"].verify(x)
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64:UserWarning")  # JAX has float32 alone
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **more: kl.Dense(5, activation="softmax", **more),
+        lambda **more: kl.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d", **more),
+        lambda **more: kl.Conv1D(5, 3, activation="tanh", **more),
+        kl.BatchNormalization,
+        lambda **more: kl.GroupNormalization(2, **more),
+        kl.LayerNormalization,
+        kl.RMSNormalization,
+    ],
+)
+def test_layers_of_float64_are_as_exact_as_keras_makes_them(make):
+    """Keras makes some of their sums in float32 where its rules of promotion have no float64."""
+    model = keras.Sequential([keras.Input(SERIES, dtype="float64"), make(dtype="float64", name="it")])
+    rng = np.random.default_rng(0)
+    model.set_weights([abs(1 + 0.3 * rng.standard_normal(value.shape)) for value in model.get_weights()])
+    x = rng.standard_normal((3, *SERIES))
+    layer, check = model.layers[0], pc.open(model)["it[1]"].verify(x)
+    assert check, str(check)
+    promoted = isinstance(layer, kl.Dense) or "Normalization" in type(layer).__name__
+    narrow = promoted and keras.backend.result_type("float64", "float64") == "float32"
+    exact = keras.backend.standardize_dtype(model(x).dtype) == "float64" and not narrow
+    assert check.tolerance < 1e-12 if exact else 1e-9 < check.tolerance < 1e-4
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="Keras adds a bias so on TensorFlow alone")
+def test_a_bias_that_keras_adds_along_the_wrong_axis_is_noticed():
+    """ops.add takes the last axis for the channels where it is as long as the bias, also in pictures channels first."""
+    model, x = built(lambda: kl.Conv2D(6, 3, data_format="channels_first", name="it"), (4, 9, 8))
+    with pytest.raises(KindFailure, match="DOES NOT HOLD"):
+        check_kind(model, x, "it")
 
 
 def test_a_layer_that_does_more_is_noticed():

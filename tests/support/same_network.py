@@ -116,12 +116,15 @@ def in_nnx() -> Any:
     import jax.numpy as jnp
     from flax import nnx
 
+    first: Any = {"kernel_init": nnx.initializers.zeros}  # to draw them would be compiled for each
+
     class Net(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:
-            self.conv1 = nnx.Conv(1, 6, (3, 3), padding="VALID", rngs=rngs)
-            self.conv2 = nnx.Conv(6, CHANNELS, (3, 3), rngs=rngs)
-            self.lstm = nnx.OptimizedLSTMCell(8, UNITS, rngs=rngs)
-            self.fc = nnx.Linear(CHANNELS + UNITS, CLASSES, rngs=rngs)
+            self.conv1 = nnx.Conv(1, 6, (3, 3), padding="VALID", **first, rngs=rngs)
+            self.conv2 = nnx.Conv(6, CHANNELS, (3, 3), **first, rngs=rngs)
+            zeros = nnx.initializers.zeros
+            self.lstm = nnx.OptimizedLSTMCell(8, UNITS, recurrent_kernel_init=zeros, **first, rngs=rngs)
+            self.fc = nnx.Linear(CHANNELS + UNITS, CLASSES, **first, rngs=rngs)
 
         def __call__(self, image: jax.Array) -> jax.Array:
             seen = jax.nn.relu(self.conv2(jax.nn.relu(self.conv1(image[..., None])))).mean((1, 2))
@@ -144,15 +147,19 @@ def in_linen() -> Any:
     import jax.numpy as jnp
     from flax import linen
 
+    # At each call flax traces how each kernel would be drawn, to compare its shape: zeros are quickest.
+    first = {"kernel_init": linen.initializers.zeros}
+
     class Net(linen.Module):
         @linen.compact
         def __call__(self, image: Any) -> Any:
-            x = linen.relu(linen.Conv(6, (3, 3), padding="VALID", name="conv1")(image[..., None]))
-            seen = linen.relu(linen.Conv(CHANNELS, (3, 3), name="conv2")(x)).mean((1, 2))
-            cell, carry = linen.OptimizedLSTMCell(UNITS, name="lstm"), (jnp.zeros((len(image), UNITS)),) * 2
+            x = linen.relu(linen.Conv(6, (3, 3), padding="VALID", **first, name="conv1")(image[..., None]))
+            seen = linen.relu(linen.Conv(CHANNELS, (3, 3), **first, name="conv2")(x)).mean((1, 2))
+            cell = linen.OptimizedLSTMCell(UNITS, recurrent_kernel_init=linen.initializers.zeros, **first, name="lstm")
+            carry = (jnp.zeros((len(image), UNITS)),) * 2
             for step in range(8):
                 carry, last = cell(carry, image[:, step])
-            return linen.Dense(CLASSES, name="fc")(jnp.concatenate([seen, last], axis=1))
+            return linen.Dense(CLASSES, **first, name="fc")(jnp.concatenate([seen, last], axis=1))
 
     w, params = weights(), _kernels()
     gates = dict(zip("ifgo", range(4), strict=True))
@@ -183,11 +190,13 @@ def in_equinox() -> Any:
             return self.fc(jnp.concatenate([seen, state[0]]))
 
     key, w = jax.random.key(0), {name: jnp.asarray(value) for name, value in weights().items()}
-    net = Net(
-        eqx.nn.Conv2d(1, 6, 3, key=key),
-        eqx.nn.Conv2d(6, CHANNELS, 3, padding=1, key=key),
-        eqx.nn.LSTMCell(8, UNITS, key=key),
-        eqx.nn.Linear(CHANNELS + UNITS, CLASSES, key=key),
+    net = eqx.filter_eval_shape(  # every array is put in below
+        lambda: Net(
+            eqx.nn.Conv2d(1, 6, 3, key=key),
+            eqx.nn.Conv2d(6, CHANNELS, 3, padding=1, key=key),
+            eqx.nn.LSTMCell(8, UNITS, key=key),
+            eqx.nn.Linear(CHANNELS + UNITS, CLASSES, key=key),
+        )
     )
     places = {
         "conv1.weight": w["conv1.weight"],

@@ -81,8 +81,10 @@ def open_live(text: str) -> Opened:
     if isinstance(thing, _CALLED):
         thing = _called(text, thing)
     example = None
-    if isinstance(thing, tuple) and len(thing) == 2 and not is_network(thing):
+    if isinstance(thing, tuple) and len(thing) == 2 and (is_network(thing[0]) or not is_network(thing)):
         thing, example = thing
+    elif isinstance(thing, tuple) and len(thing) == 3 and is_network(thing):
+        example = thing[2]  # of flax.linen: (module, variables, example)
     return Opened(open_any(thing), thing, example)
 
 

@@ -65,7 +65,8 @@ def run(options: Namespace, out: Output) -> int:
 def _values(call: Call) -> Iterator[tuple[str, Any]]:
     """Every array of a call by its name."""
     held = {"inputs": call.inputs, "pre_activation": call.pre_activation, "output": call.output}
-    for name, value in {**held, **call.gates, "cell": call.cell}.items():
+    gates = {f"gate.{gate}": value for gate, value in call.gates.items()}
+    for name, value in {**held, **gates, "cell": call.cell}.items():
         if isinstance(value, Mapping):
             yield from ((f"{name}.{word}", part) for word, part in value.items() if hasattr(part, "shape"))
         elif isinstance(value, (tuple, list)):

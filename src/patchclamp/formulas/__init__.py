@@ -10,7 +10,7 @@ from .integer import INTEGER
 from .linear import bilinear, einsum, grouped_linear, linear
 from .norm import batch_norm, group_norm, instance_norm, layer_norm, prelu, rms_norm
 from .quantised import QUANTISED as _OF_TORCH
-from .scale import cumulative_norm, response_norm, scale, snake, xielu
+from .scale import cumulative_norm, response_norm, scale, snake, standard_scale, xielu
 from .table import embedding, embedding_bag
 
 __all__ = ["FORMULAS", "QUANTISED", "Answer", "Case", "Floats", "Formula", "Precision", "rounding"]
@@ -37,6 +37,7 @@ FORMULAS: dict[str, Formula] = {
         rms_norm,
         prelu,
         scale,
+        standard_scale,
         snake,
         xielu,
         response_norm,

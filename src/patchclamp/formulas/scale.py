@@ -7,7 +7,7 @@ import numpy as np
 from .case import Answer, Case, Floats, spread
 from .norm import computed, shift, slope
 
-__all__ = ["cumulative_norm", "response_norm", "scale", "snake", "xielu"]
+__all__ = ["cumulative_norm", "response_norm", "scale", "snake", "standard_scale", "xielu"]
 
 
 def scale(case: Case) -> Answer:
@@ -16,6 +16,29 @@ def scale(case: Case) -> Answer:
     product = spread(slope(case), x) * x
     values = product + spread(shift(case), x)
     return Answer(values, np.zeros_like(values), case.precision.result * abs(product))
+
+
+def standard_scale(case: Case) -> Answer:
+    """y = (x - mean) / max(sd, 1e-7), or with the word `invert` x max(sd, 1e-7) + mean, as keras.layers.Normalization.
+
+    The statistics are stored, or stated by the layer for all features or for each.
+    """
+    x = case.pick(case.floats())
+    mean, deviation = spread(_statistic(case, "mean"), x), np.sqrt(spread(_statistic(case, "variance"), x))
+    factor = np.maximum(deviation, 1e-7)
+    if case.config.get("invert"):
+        product = x * factor
+        return Answer(product + mean, np.zeros_like(x), case.precision.result * (2 * abs(product) + abs(mean)))
+    values = (x - mean) / factor
+    return Answer(values, np.zeros_like(x), case.precision.result * (abs(mean) / factor + 3 * abs(values)))
+
+
+def _statistic(case: Case, word: str) -> Floats:
+    """One number for each neuron."""
+    if word in case.arrays:
+        return case.arrays[word].reshape(len(case.coords))
+    stated = np.asarray(case.config[word], dtype=np.float64)
+    return np.array([stated[tuple(at.values())[len(at) - stated.ndim :]] for at in case.coords], dtype=np.float64)
 
 
 def snake(case: Case) -> Answer:

@@ -210,7 +210,7 @@ def _tables() -> Iterator[Kind]:
 
 def _norms() -> Iterator[Kind]:
     eps = {"eps": "epsilon"}
-    family = {"LayerNormalization": "layer_norm", "RMSNormalization": "rms_norm"}
+    family = {"LayerNormalization": "layer_norm", "RMSNormalization": "rms_norm", "Normalization": "standard_scale"}
     scale = {"gamma": "neuron", "beta": "neuron"}
     renorm = dict.fromkeys(("moving_stddev", "renorm_mean", "renorm_stddev"), "a statistic of its renormalisation")
     yield _kind(
@@ -242,8 +242,9 @@ def _norms() -> Iterator[Kind]:
     many: dict[str, tuple[dict[str, str], str]] = {
         "LayerNormalization": ({"gamma": "*neuron", "beta": "*neuron"}, "gamma.shape|beta.shape"),
         "RMSNormalization": ({"scale": "*neuron"}, "scale.shape"),
-        "Normalization": ({"mean": "*neuron", "variance": "*neuron"}, "mean.shape"),
+        "Normalization": ({"mean": "*neuron", "variance": "*neuron"}, "_mean_and_var_shape|mean.shape"),
     }
+    stated = {"axis": "axis", "invert": "invert", "mean": "input_mean", "variance": "input_variance"}
     for short, (arrays, shape) in many.items():
         yield _kind(
             short,
@@ -252,8 +253,8 @@ def _norms() -> Iterator[Kind]:
             neuron=("*neuron",),
             input="*at *neuron",
             output="*at *neuron",
-            config={**eps, "axis": "axis"} if short != "Normalization" else {},
-            family=family.get(short, ""),
+            config={**eps, "axis": "axis"} if short != "Normalization" else stated,
+            family=family[short],
             words={**_NORM, "scale": "weight"},
             apart={"count": "how many examples the statistics were taken of"} if short == "Normalization" else {},
             noun="feature",

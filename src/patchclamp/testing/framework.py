@@ -20,6 +20,10 @@ from .kind import KindFailure, check_kind
 __all__ = ["FrameworkFailure", "FrameworkReport", "check_framework"]
 
 
+FEW = 4
+"""How many neurons of each layer are looked at one by one: each takes several runs of the whole network."""
+
+
 class FrameworkFailure(AssertionError):
     """An adapter does not keep a promise; the message says which."""
 
@@ -48,7 +52,7 @@ def check_framework(
     """Check one network of any framework on an input. Raises FrameworkFailure for the first promise that fails.
 
     - it opens; every stored number is on a neuron's axis or named as none's; names are those that addresses take
-    - what `check_kind` asks of a layer, of each layer that the input runs
+    - what `check_kind` asks of a layer, of each layer that the input runs; one by one for a few of its neurons
     - two runs give the same, also after a run that raised
     - edits end restored bit for bit: after an exception, one within another, ended in either order; what was opened is
       what is held again, and a copy that is held while an edit lasts leaves what was opened untouched
@@ -82,7 +86,7 @@ def check_framework(
 
 def _layer(thing: Any, x: Any, name: str, report: FrameworkReport) -> None:
     try:
-        report.compared += check_kind(thing, x, name).compared
+        report.compared += check_kind(thing, x, name, FEW).compared
     except KindFailure as error:
         raise FrameworkFailure(f"{name}: {error}") from error
     except KindError:

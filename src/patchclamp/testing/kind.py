@@ -23,7 +23,7 @@ from .footprint import Footprint
 __all__ = ["KindFailure", "KindReport", "check_kind"]
 
 SAMPLE = 12
-"""Layers with more neurons than this are looked at neuron by neuron for this many only, spread evenly."""
+"""Layers with more neurons than this are looked at neuron by neuron for this many only, spread evenly; usually."""
 FACTOR = 1.5
 """Weights are scaled by this to see whether a wrong one is noticed."""
 VISIBLE = 0.01
@@ -53,7 +53,7 @@ class KindReport:
     edited: int
 
 
-def check_kind(module: Any, x: Any, layer: str = "") -> KindReport:
+def check_kind(module: Any, x: Any, layer: str = "", sample: int = SAMPLE) -> KindReport:
     """Check one layer of a live network on an input. Raises KindFailure for the first promise that does not hold.
 
     - the layer is known, its arrays fit their lines, and every parameter is accounted for
@@ -63,7 +63,8 @@ def check_kind(module: Any, x: Any, layer: str = "") -> KindReport:
     - an edit changes the arrays, and they are restored bit for bit
     - nothing is left behind: hooks, attributes, flags, other parameters
 
-    `module` is whatever `patchclamp.open` takes, of any framework.
+    `module` is whatever `patchclamp.open` takes, of any framework. The whole layer is recomputed; one by one `sample`
+    of its neurons are looked at, the first and the last among them.
 
     >>> import torch
     >>> check_kind(torch.nn.Linear(4, 3), torch.ones(2, 4)).neurons
@@ -81,7 +82,7 @@ def check_kind(module: Any, x: Any, layer: str = "") -> KindReport:
     noticed = edited = 0
     hidden: list[KindError] = []
     for held in _populations(net, info):
-        numbers = _numbers(len(held))
+        numbers = _numbers(len(held), sample)
         try:
             each, worst = _recomputed(held, numbers, x)
         except KindError as error:  # it works inside the layer, or has no formula
@@ -107,8 +108,8 @@ def _populations(net: Network, info: LayerInfo) -> Iterator[Selection]:
             yield Selection(net.model, locate(info, Address(info.name, steps)))
 
 
-def _numbers(count: int) -> list[int]:
-    return sorted({round(number) for number in np.linspace(0, count - 1, min(count, SAMPLE))})
+def _numbers(count: int, sample: int) -> list[int]:
+    return sorted({round(number) for number in np.linspace(0, count - 1, min(count, sample))})
 
 
 def _recomputed(held: Selection, numbers: Sequence[int], x: Any) -> tuple[int, float]:

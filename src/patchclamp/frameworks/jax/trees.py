@@ -36,11 +36,17 @@ def handles(thing: object) -> bool:
     """Whether this is a tree with an array of JAX in it, or a function and such a tree."""
     if _is_pair(thing):
         return True
-    return not isinstance(thing, jax.Array) and not callable(thing) and _has_arrays(thing)
+    # A network or a function among other things is no part of a tree of arrays.
+    if isinstance(thing, jax.Array) or callable(thing) or (isinstance(thing, tuple) and any(map(callable, thing))):
+        return False
+    return _has_arrays(thing)
 
 
 def _is_pair(thing: Any) -> bool:
-    return isinstance(thing, tuple) and len(thing) == 2 and callable(thing[0]) and _has_arrays(thing[1])
+    if not isinstance(thing, tuple) or len(thing) != 2 or not callable(thing[0]):
+        return False
+    # A module is callable too, but holds its arrays itself.
+    return not _has_arrays(thing[0]) and _has_arrays(thing[1])
 
 
 def _has_arrays(thing: Any) -> bool:

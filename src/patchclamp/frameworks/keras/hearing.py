@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -25,6 +26,14 @@ from .unchanged import put, under
 __all__ = ["Heard", "following", "listening"]
 
 _WORDS = ("call", "quantized_call")
+_PROMOTED = (
+    keras.layers.Dense,
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+)
+"""The layers whose arithmetic is of the type that Keras promotes theirs to; the others' is of their own."""
 
 
 class Heard(Telling):
@@ -68,14 +77,15 @@ class Heard(Telling):
 def following(layer: Any, around: Callable[[Callable[..., Any], Any, Any], Any]) -> Iterator[None]:
     """While this holds each call of a layer is made by `around`, which is given what to call and the arguments.
 
-    A quantised layer runs `quantized_call`; where that uses `call` it is one call.
+    A quantised layer runs `quantized_call`; where that uses `call` it is one call. Calls in other threads go their way.
     """
     inside: list[str] = []
+    mine = threading.get_ident()
 
     def wrapped(word: str, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if word == "call" and inside[-1:] == ["quantized_call"]:
+            if threading.get_ident() != mine or (word == "call" and inside[-1:] == ["quantized_call"]):
                 return original(*args, **kwargs)
             inside.append(word)
             try:
@@ -98,6 +108,7 @@ def listening(layer: Any, heard: Heard, note: str, idle: Callable[[], bool]) -> 
     """While this holds a layer's calls are told of, but for those during which `idle` says so."""
     facts = {"note": note} if note else {}
     facts |= {"opaque": opaque} if (opaque := _opaque(layer)) else {}
+    facts |= {"computed": "float32"} if _narrowed(layer) else {}
     if keras.backend.backend() == "jax" and getattr(layer, "unroll", None) is False:
         facts["masked_start"] = "state"  # of skipped steps at the start the other backends give zero
 
@@ -181,14 +192,21 @@ def _activation(layer: Any) -> Any:
 
 
 def _telling(activation: Any, telling: Telling) -> Callable[..., Any]:
-    """The activation, which first tells what it is given."""
+    """The activation, which first tells what it is given, in the thread that runs."""
+    mine = threading.get_ident()
 
     def told(x: Any, *args: Any, **kwargs: Any) -> Any:
-        if telling.inside and not in_symbolic_scope():
+        if telling.inside and threading.get_ident() == mine and not in_symbolic_scope():
             telling.before(x)
         return activation(x, *args, **kwargs)
 
     return told if isinstance(activation, keras.layers.Layer) else functools.wraps(activation)(told)
+
+
+def _narrowed(layer: Any) -> bool:
+    """Whether Keras makes the sums of a float64 layer in float32: where its own rules of promotion have no float64."""
+    own = isinstance(layer, _PROMOTED) and layer.compute_dtype == "float64"
+    return own and keras.backend.result_type("float64", "float64") == "float32"
 
 
 def _opaque(layer: Any) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...arrays import Array
 from ...axes import Key
-from ...errors import EditError
+from ...errors import EditError, FileError
 from ...model import LayerInfo
 from ..written import WrittenLedger
 from .freezing import Frozen
@@ -88,7 +88,7 @@ class KerasKeeper:
                 "keras.Sequential([layer]) makes a model of it, or save it as .safetensors; nothing was written",
             )
         target = os.path.realpath(path)
-        with tempfile.TemporaryDirectory(prefix=".", dir=os.path.dirname(target)) as folder:
+        with _beside(target) as folder:
             made = os.path.join(folder, os.path.basename(path))
             try:
                 with left_alone(every_layer(self.layer)):  # Keras reads every attribute; some set others when read
@@ -139,3 +139,11 @@ def _replace(made: str, target: str) -> None:
     with open(made, "rb+") as file:
         os.fsync(file.fileno())
     os.replace(made, target)
+
+
+def _beside(target: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder for what is written, beside its place. FileError where none can be made there."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=".", dir=os.path.dirname(target))
+    except OSError as error:
+        raise FileError(target, f"cannot be written: {error.strerror or error}") from error

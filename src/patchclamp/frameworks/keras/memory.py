@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable
 from functools import cache
+from importlib import import_module
 from typing import Any, Protocol
 
 import keras
@@ -124,7 +125,7 @@ class _Jax:
 
 
 class _TensorFlow:
-    """Variables of TensorFlow, written in place at a key."""
+    """Variables of TensorFlow, read without a mark in them and written in place at a key."""
 
     def dtype(self, value: Any) -> str:
         return str(value.dtype.name)
@@ -133,15 +134,18 @@ class _TensorFlow:
         return id(variable.value)
 
     def view(self, value: Any, key: Key) -> Any:
-        return value[key] if key or not hasattr(value, "read_value") else value.read_value()
+        if hasattr(value, "read_value"):
+            return self._slot(value).read(key)
+        return value[key] if key else value
 
     def numbers(self, value: Any, key: Key) -> Numbers:
         return np.array(self.view(value, key).numpy())
 
     def write(self, variable: Any, key: Key, values: Numbers) -> None:
-        value = variable.value
-        place = value[key] if key else value
-        place.assign(values)
+        self._slot(variable.value).write(key, values)
+
+    def _slot(self, value: Any) -> Any:
+        return import_module("...tensorflow.storage", __name__).Slot(value, "")
 
     def why_not(self, value: Any) -> str:
         several = sys.modules["tensorflow"].distribute.DistributedValues

@@ -50,6 +50,11 @@ class Slot:
         return found
 
     @property
+    def unsaved(self) -> bool:
+        """Keras makes the states of random generators anew, and leaves them out of its files."""
+        return not hasattr(self.holder, "_trainable_variables")
+
+    @property
     def identity(self) -> Hashable:
         return memory().identity(self.variable)
 

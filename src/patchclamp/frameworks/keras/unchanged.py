@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -73,6 +74,10 @@ def left_alone(layers: Iterable[Any]) -> Iterator[None]:
         surely(before.restore)
 
 
+_ONE = threading.RLock()
+"""Runs put wrappers on layers and settings on Keras; those of two threads would take each other's away."""
+
+
 @contextmanager
 def running(model: Any) -> Iterator[None]:
     """Put back what a run may change.
@@ -87,7 +92,7 @@ def running(model: Any) -> Iterator[None]:
     """
     layers = every_layer(model)
     scope = keras.StatelessScope(initialize_variables=False)
-    with left_alone(layers), under().leaving(model, layers), scope, _built(layers):
+    with _ONE, left_alone(layers), under().leaving(model, layers), scope, _built(layers):
         keras.config.disable_traceback_filtering()
         yield
 

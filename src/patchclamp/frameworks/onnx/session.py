@@ -25,6 +25,8 @@ def needed(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
         reason = f"an ONNX file is run with {name}, which cannot be imported: {error}"
         raise RunError(reason, 'pip install "patchclamp[onnx]"') from error
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -19,6 +21,10 @@ from .unchanged import unchanged
 __all__ = ["early", "facts", "hollow", "listened", "running", "seen"]
 
 
+_LOCKS: WeakKeyDictionary[torch.nn.Module, threading.RLock] = WeakKeyDictionary()
+"""One run of a network at a time: what one puts back would take away what another has put there."""
+
+
 @contextmanager
 def running(model: torch.nn.Module) -> Iterator[None]:
     """Leave the model as it was, and run what torch.compile compiled as the Python that it was made from.
@@ -26,7 +32,7 @@ def running(model: torch.nn.Module) -> Iterator[None]:
     A compiled graph calls no hooks that came after it, and would be compiled anew with them.
     """
     resharded(model)
-    with unchanged(model), _eager():
+    with _LOCKS.setdefault(model, threading.RLock()), unchanged(model), _eager():
         try:
             yield
         finally:

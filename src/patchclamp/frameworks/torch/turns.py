@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -43,24 +44,32 @@ class Turn(Protocol):
 
 @contextmanager
 def following(module: torch.nn.Module, turn: Callable[[], Turn], *, first: bool = False) -> Iterator[None]:
-    """While this holds, each call of `module` is a turn. `first` has it see the output before other hooks do."""
+    """While this holds, each call of `module` in this thread is a turn. `first` has it see the output before other
+    hooks do."""
     running: list[Turn] = []
     left: list[Turn] = []
+    mine = threading.get_ident()
 
     def start(*_: Any) -> None:
+        if threading.get_ident() != mine:
+            return
         if running:
             running[-1].idle = True
         running.append(turn())
 
-    def before(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        running[-1].enter(args, kwargs)
+    # In another thread torch may meet a hook that is half registered, and leave the keyword arguments out.
+    def before(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
+        if threading.get_ident() == mine:
+            running[-1].enter(args, kwargs or {})
 
     def after(_: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if threading.get_ident() != mine:
+            return
         running[-1].leave(output)
         left.append(running[-1])
 
     def end(*_: Any) -> None:
-        if not running:
+        if not running or threading.get_ident() != mine:
             return
         last = running.pop()
         if left and left[-1] is last:
