@@ -63,9 +63,23 @@ def _own(runner: Runner, neurons: Neurons, seen: Seen, precise: Precision) -> tu
     if given is None or np.shape(given) != every.shape:
         return None
     rows = np.stack([_row(given, neurons, seen, number) for number in neurons.numbers])
-    # An exponential is off by as many roundings as its argument is large.
-    steps = OFF + 4 * float(np.max(abs(every), initial=0.0))
-    return rows, steps * precise.result * abs(rows) + _smallest(precise)
+    error = _doubt(runner, neurons, every, given, precise.result)
+    found = np.stack([_row(error, neurons, seen, number) for number in neurons.numbers])
+    return rows, found + _smallest(precise)
+
+
+def _doubt(runner: Runner, neurons: Neurons, every: Floats, given: Floats, u: float) -> Floats:
+    """How far a function of the layer's own may be off: by what some roundings of its argument change, by roundings of
+    its result, and by those of numbers as large as the largest of its example that it adds and takes away."""
+    with np.errstate(all="ignore"):
+        finite = np.where(np.isfinite(every), abs(every), 0.0)
+        most = finite.max(axis=tuple(range(1, every.ndim)), keepdims=True, initial=0.0)
+        # An exponential is off by as many roundings as its argument is large.
+        error = (OFF + 4 * most) * u * abs(given) + OFF * u * most
+        for side in (1 + OFF * u, 1 - OFF * u):
+            moved = runner.apply(neurons.layer.name, "activation", every * side)
+            error = error + np.nan_to_num(abs(np.asarray(moved) - given), posinf=0.0)
+    return np.asarray(np.where(np.isfinite(error), error, 0.0))
 
 
 def _smallest(precise: Precision) -> float:

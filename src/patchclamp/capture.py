@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from .axes import Key
-from .errors import AddressError, RunError
+from .errors import AddressError, KindError, RunError
 from .frames import frame_called, frame_in, frame_out, positions
 from .geometry import Geometry
 from .layout import Layout
@@ -115,6 +115,8 @@ class Capture(Taken):
         if self.neurons is None:
             seen.before = self.runner.copy(value)
             return
+        if seen.before is not None:
+            seen.config["opaque"] = "its activation ran several times in one call: the last is taken for its own"
         frame = frame_out(self.layer, self.neurons.population, tuple(value.shape))
         seen.before, _, _ = self._given(self.neurons, value, frame)
         if self.whole_inputs:
@@ -205,7 +207,12 @@ class Capture(Taken):
             raise RunError(f"layer {self.layer.name!r} was given a {type(main).__name__}, not an array")
         frame = frame_in(self.layer, neurons.population, tuple(main.shape))
         assert self.layer.kind is not None
-        conv = self.layer.kind.family == "conv"
+        conv = self.layer.kind.family in ("conv", "separable")
+        if neurons.position and not conv and kernel_of(neurons.population):
+            raise KindError(
+                f"where the kernel of {self.layer.name!r} ({self.layer.kind.title}) looks is not known",
+                'record its output alone: keep=("output",)',
+            )
         shared = {"batch", "step", "in", "in1"}
         own = {axis for axis in frame.sizes if axis not in shared and not axis.startswith("at")}
         if conv and neurons.position:
@@ -235,16 +242,21 @@ class Capture(Taken):
         assert self.neurons is not None
         geometry = self._geometry(config)
         groups = [self.neurons.population.coords(number).get("group", 0) for number in self.neurons.numbers]
+        grouped = "group" in frame.names and any(axis.name == "group" for axis in self.neurons.population.axes)
         patches = {}
         names: list[str] = []
         for group in dict.fromkeys(groups):
-            key = frame.key({"group": group} if "group" in frame.names else {})
+            key = frame.key({"group": group} if grouped else {})
             patch, names = main[key], list(_left(frame, key))
             for number, index in enumerate(at):
                 axis = names.index(f"at{number}")
                 patch = self.runner.take(patch, axis, geometry.taps(number, patch.shape[axis], index))
             patches[group] = patch
-        spelled = {"(group in)": "in", **{f"at{i}": f"k{i}" for i in range(len(at))}}
+        spelled = {
+            "(group in)": "in",
+            **({} if grouped else {"group": "in"}),
+            **{f"at{i}": f"k{i}" for i in range(len(at))},
+        }
         axes = tuple(spelled.get(name, name) for name in names)
         if len(patches) == 1:
             return patches[groups[0]], axes
@@ -252,7 +264,8 @@ class Capture(Taken):
 
     def _geometry(self, config: Mapping[str, Any]) -> Geometry:
         assert self.neurons is not None
-        return Geometry.of(config, kernel_of(self.neurons.population))
+        deep = self.layer.populations.get("depthwise", self.neurons.population)
+        return Geometry.of(config, kernel_of(deep))
 
     def _extents(self, frame: Layout, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, ...]:
         """The output map, before the layer has run: a transposed convolution may be told its size."""

@@ -86,7 +86,7 @@ def _line(kind: Kind, layer: LayerInfo, cells: Population, usual: str, rank: int
     if kind.lone and len(cells) == 1:
         return kind.lone
     format = layer.config.get("format", "")
-    if _last(usual) and (format == "channels_first" or _axis(layer, rank) == 1):
+    if _last(usual) and (format == "channels_first" or _axis(layer, rank) == 1 < rank - 1):
         return f"batch {usual.removeprefix(_LAST)} *at"
     if usual.startswith("*at") and _axis(layer, rank) == 1 < rank - 1:
         raise KindError(f"{layer.name!r} takes axis 1 of {rank} for its features, which is not recomputed")

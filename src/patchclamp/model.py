@@ -293,9 +293,12 @@ def _numbers(place: Place) -> Iterable[int]:
 def _neuron_axes(kind: Kind, part: Part, placed: Sequence[Placed], sizes: Mapping[str, Size]) -> tuple[AxisSize, ...]:
     known = {name: size for name, size in sizes.items() if isinstance(size, int)}
     rests = {name: size for name, size in sizes.items() if isinstance(size, tuple)}
+    for name in (name[1:] for name in part.neuron if name.startswith("*")):
+        known |= {f"{name}{number}": size for number, size in enumerate(rests.get(name, ()))}
+    own = {*part.neuron, *(name for name in known if name.rstrip("0123456789") != name)}
     for item in placed:
         for name, size in item.layout.sizes.items():
-            if name in part.neuron and known.get(name, size) != size:
+            if name in own and known.get(name, size) != size:
                 raise AxisError(f"{item.array.name} {item.array.shape} has {size} on axis {name!r}, not {known[name]}")
             known[name] = size
     places = {place.axis: place for place in kind.places}

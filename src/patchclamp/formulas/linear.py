@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from string import ascii_letters
 
 import numpy as np
 
@@ -40,18 +41,18 @@ def scaled(case: Case) -> Case:
 
 
 def einsum(case: Case) -> Answer:
-    """What the layer's own `equation` makes of input and kernel; a bias is added as NumPy broadcasts it."""
-    x, weight = case.floats(), case.whole("weight")
-    total = case.pick(np.einsum(case.config["equation"], x, weight))
-    magnitude = case.pick(np.einsum(case.config["equation"], abs(x), abs(weight)))
-    given = np.broadcast_to(case.whole("bias"), case.shape) if "bias" in case.arrays else np.zeros(case.shape)
-    bias = case.pick(given)
-    summed = set(case.config["equation"].split(",")[1].split("->")[0]) - set(case.config["equation"].split("->")[1])
-    letters = case.config["equation"].split(",")[1].split("->")[0].replace("...", "")
-    sizes = dict(zip(letters, weight.shape, strict=True))
-    count = int(np.prod([sizes[letter] for letter in summed if letter in sizes])) + 1
-    error = rounding(case.precision, count, abs(total) + abs(bias), magnitude + abs(bias))
-    return Answer(total + bias, error, case.precision.result * abs(total))
+    """What the layer's own `equation` makes of its input and a neuron's own part of the kernel, (neuron, *in)."""
+    x, weight = case.floats(), case.arrays["weight"]
+    into, _, out = case.config["equation"].replace(" ", "").partition("->")
+    read, _, letters = into.partition(",")
+    summed = letters[: weight.ndim - 1]
+    lead = out[: len(out) - len(letters) + len(summed)]
+    name = next(letter for letter in ascii_letters if letter not in into + out)
+    equation = f"{read},{name}{summed}->{lead}{name}"
+    total, magnitude = (
+        np.moveaxis(np.einsum(equation, part, w), -1, 0) for part, w in ((x, weight), (abs(x), abs(weight)))
+    )
+    return affine(case, total, magnitude, int(np.prod(weight.shape[1:])))
 
 
 def bilinear(case: Case) -> Answer:

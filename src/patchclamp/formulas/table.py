@@ -26,7 +26,9 @@ def embedding(case: Case) -> Answer:
     weight, doubt = _bounded(case)
     factor = float(case.config.get("factor", 1.0))
     values = weight[:, tokens] * factor
-    bound = doubt[tokens] * abs(values) + (case.precision.result * abs(values) if factor != 1 else 0.0)
+    # A table of a wider type is rounded to that of the result.
+    rounded = factor != 1 or case.precision.product > 0
+    bound = doubt[tokens] * abs(values) + (case.precision.result * abs(values) if rounded else 0.0)
     if case.config.get("summed"):  # the vectors of several tables are added
         largest = abs(weight).max(axis=1) if weight.size else np.zeros(len(weight))
         bound = bound + SUMMED * case.precision.result * spread(largest, values)

@@ -159,14 +159,21 @@ def _put_back(record: _Saved) -> None:
         return
     places, old = record.places(), record.before.reshape(-1)
     waiting = np.ones(len(places), dtype=bool)
+    heir = younger[0] if record.after is not None and younger[0].held is record.after else None
     for other in younger:
         theirs = other.places()
         _, mine, there = np.intersect1d(places[waiting], theirs, return_indices=True)
+        if not len(mine):
+            continue
         here = np.flatnonzero(waiting)[mine]
         flat = other.before.reshape(-1).copy()
         flat[there] = old[here]
         other.before, other.held = flat.reshape(other.before.shape), None
         waiting[here] = False
+    if not waiting.any():
+        if heir is not None:
+            heir.held = record.held
+        return
     now = storage.numbers(record.key).reshape(-1).copy()
     now[waiting] = old[waiting]
     storage.write(record.key, now.reshape(record.before.shape))

@@ -16,7 +16,7 @@ from .keras_recurrent import GATES, RESET_BEFORE
 from .keras_recurrent import rows as recurrent
 from .row import Kind, Part
 
-__all__ = ["EIGHT_BITS", "RESET_BEFORE", "row"]
+__all__ = ["EIGHT_BITS", "RESET_BEFORE", "einsum_neurons", "row"]
 
 EIGHT_BITS = ":int8"
 """What follows the name of a layer whose weights are stored as int8, and that rounds what enters as well."""
@@ -34,6 +34,21 @@ _WEIGHT = {"kernel": "weight"}
 _ACTIVATION = {"activation": "activation"}
 _NORM = {"gamma": "weight", "beta": "bias"}
 _STATE = {"seed_generator_state": "the state of its random numbers"}
+
+
+def einsum_neurons(equation: str, kernel: tuple[int, ...]) -> tuple[int, ...]:
+    """The lengths of the axes of an EinsumDense's kernel that are its neurons: those that its output has, as its last.
+
+    () where they are not the last of both, in one order: then no line says where a neuron stands.
+
+    >>> einsum_neurons("abc,cde->abde", (6, 3, 5)), einsum_neurons("abc,cde->abed", (6, 3, 5))
+    ((3, 5), ())
+    """
+    into, _, out = equation.replace(" ", "").partition("->")
+    letters = into.partition(",")[2].replace("...", "")
+    summed = sum(letter not in out for letter in letters)
+    apart = len(letters) == len(kernel) and all(letter not in out for letter in letters[:summed])
+    return kernel[summed:] if apart and summed < len(letters) and out.endswith(letters[summed:]) else ()
 
 
 @cache

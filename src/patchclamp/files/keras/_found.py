@@ -7,7 +7,7 @@ from typing import Any
 
 from ...arrays import Array
 from ...kinds import find
-from ...kinds.keras import RESET_BEFORE
+from ...kinds.keras import RESET_BEFORE, einsum_neurons
 from .._hdf5_tree import Dataset
 from .._safetensors_header import shown
 from ._config import Node
@@ -125,10 +125,4 @@ def _einsum(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...
     if node.step == "output_dense":
         return kernel[2:]
     equation = node.config.get("equation")
-    into, found, out = equation.partition("->") if isinstance(equation, str) else ("", "", "")
-    letters = into.partition(",")[2].strip()
-    if not found or len(letters) != len(kernel):
-        return kernel[1:]
-    summed = sum(letter not in out for letter in letters)
-    first = all(letter not in out for letter in letters[:summed])
-    return kernel[summed:] if first else ()
+    return einsum_neurons(equation, kernel) if isinstance(equation, str) and "->" in equation else kernel[1:]

@@ -13,7 +13,7 @@ from ...arrays import Array
 from ...errors import OpenError
 from ...frozen import replace
 from ...kinds import Kind, class_name, find
-from ...kinds.keras import EIGHT_BITS
+from ...kinds.keras import EIGHT_BITS, einsum_neurons
 from ...model import LayerInfo, Model, describe
 from ...views import with_views
 from .decoding import Held, apart_of, held_of, unread
@@ -64,7 +64,8 @@ def open_model(layer: Any) -> Model:
 def _refuse_unbuilt(parts: Sequence[Named]) -> None:
     for part in parts:
         layer = part.thing
-        late = handles(layer) and not layer.built and not isinstance(layer, keras.layers.InputLayer)
+        plain = handles(layer) and type(layer).build is keras.layers.Layer.build  # it makes no weights
+        late = handles(layer) and not layer.built and not isinstance(layer, keras.layers.InputLayer) and not plain
         if late or any(variable._value is None for variable in own_variables(layer)):
             what = f"layer {part.name!r} ({type(layer).__name__})" if part.name else f"{type(layer).__name__}"
             raise OpenError(
@@ -171,8 +172,4 @@ def _channels(layer: Any) -> int:
 def _einsum_neurons(layer: Any) -> tuple[int, ...]:
     """The axes of an EinsumDense's kernel that are its neurons: those that its output has too."""
     kernel = tuple(layer._kernel.shape if hasattr(layer, "_kernel") else layer.kernel.shape)
-    into, _, out = layer.equation.partition("->")
-    letters = into.partition(",")[2].strip()
-    summed = sum(letter not in out for letter in letters)
-    first = len(letters) == len(kernel) and all(letter not in out for letter in letters[:summed])
-    return kernel[summed:] if first else ()
+    return einsum_neurons(layer.equation, kernel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from operator import is_
@@ -65,7 +65,7 @@ def put(thing: Any, attributes: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def left_alone(layers: Iterable[Any]) -> Iterator[None]:
+def left_alone(layers: Sequence[Any]) -> Iterator[None]:
     """Put back afterwards what layers have in their attributes and containers, and Keras' settings of the thread."""
     before = _Before(layers)
     try:
@@ -100,8 +100,10 @@ def running(model: Any) -> Iterator[None]:
 class _Before:
     """What layers and settings were."""
 
-    def __init__(self, layers: Iterable[Any]) -> None:
-        self.attributes = [_Attributes(vars(layer)) for layer in layers]
+    def __init__(self, layers: Sequence[Any]) -> None:
+        values = {id(value): value for layer in layers for value in (one._value for one in layer.variables)}
+        noting = [value for value in values.values() if hasattr(value, "__dict__")]  # TensorFlow's: that they were read
+        self.attributes = [_Attributes(vars(thing)) for thing in (*layers, *noting)]
         self.globals = {name: global_state.get_global_attribute(name) for name in _GLOBAL}
         self.random = random.getstate(), np.random.get_state()
 

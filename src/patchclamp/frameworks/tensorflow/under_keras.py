@@ -22,14 +22,13 @@ compiles = False
 @contextmanager
 def leaving(model: Any, layers: Iterable[Any]) -> Iterator[None]:
     """Run what `tf.function` compiled as Python, and put back what TensorFlow keeps beside Keras' variables: those that
-    layers hold themselves, containers that it wraps, its seeds, and what it notes of a variable that is read."""
+    layers hold themselves, containers that it wraps, and its seeds."""
     layers = list(layers)
-    noted = {id(one): one for one in (variable._value for variable in model.variables) if hasattr(one, "__dict__")}
     held = [value for layer in layers for value in vars(layer).values() if isinstance(value, tf.Variable)]
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
-        with unchanged([*layers, *noted.values()], held):
+        with unchanged(layers, held):
             yield
     finally:
         tf.config.run_functions_eagerly(eager)
