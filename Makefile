@@ -16,7 +16,8 @@ VENV_TF := .venv-tf
 PY_TF := $(VENV_TF)/bin/python
 STAMP_TF := $(VENV_TF)/.stamp
 PIP_TF := PIP_DISABLE_PIP_VERSION_CHECK=1 $(PY_TF) -m pip install -qq --no-input --no-deps
-TESTS_KERAS := $(wildcard tests/frameworks/keras tests/frameworks/test_same_everywhere.py)
+TESTS_KERAS := tests/frameworks/keras tests/frameworks/test_same_everywhere.py tests/frameworks/test_suite.py \
+	tests/kinds/test_keras_live.py tests/test_recurrent_frameworks.py
 PYTEST_TF := PYTHONPATH=src TF_CPP_MIN_LOG_LEVEL=3 CUDA_VISIBLE_DEVICES=-1 \
 	$(PY_TF) -m pytest -n $(JOBS) --dist loadfile -k "keras or tensorflow"
 
@@ -73,7 +74,8 @@ test-all: setup lint ## lint, then every test, those with TensorFlow too
 
 test-tf: setup-tf ## TensorFlow, and Keras on TensorFlow and on JAX, in .venv-tf
 	@KERAS_BACKEND=tensorflow $(PYTEST_TF) -m "" tests/frameworks/tensorflow $(TESTS_KERAS)
-	@KERAS_BACKEND=jax $(PYTEST_TF) $(TESTS_KERAS)
+	@# Nearly all of this time is XLA compiling each operation for each shape: half of it is optimising.
+	@KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST_TF) $(TESTS_KERAS)
 
 lint: setup ## ruff, mypy --strict, floors and budgets
 	@$(PY) -m ruff check .

@@ -166,3 +166,13 @@ def test_the_readme_says_what_the_coverage_table_says():
     assert f"every parameter accounted for: {whole} of {built} (100.0%)" in table
     assert f"neurons recomputed: {neurons}; heads: {heads};" in table
     assert "with a wrong answer: 0;" in table
+
+
+def test_the_readme_says_what_the_coverage_table_of_keras_says():
+    table = (DOCS / "coverage-keras.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"^\| layers of Keras \|.*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    built, whole, neurons = re.findall(r"\b\d[\d,]*\b", said.partition("All ")[2].partition("[The table]")[0])
+    assert f"architectures: {built}; built and run: {built}" in table
+    assert f"every parameter accounted for: {whole} of {built}" in table
+    assert f"neurons recomputed: {neurons};" in table
+    assert "with a wrong answer: 0; with something left behind: 0" in table

@@ -245,7 +245,7 @@ def told(model: Any, x: Any) -> dict[str, int]:
     return found
 
 
-def test_a_mask_that_an_embedding_makes() -> None:
+def test_a_mask_that_an_embedding_of_keras_makes() -> None:
     tokens = np.array([[1, 2, 3, 0, 0, 0], [4, 5, 0, 0, 0, 0]])
     model = keras.Sequential(
         [
@@ -261,14 +261,14 @@ def test_a_mask_that_an_embedding_makes() -> None:
     assert np.array_equal(np.isnan(gates.output.numpy()), tokens == 0)
 
 
-def test_cells_that_are_called_once_a_step() -> None:
+def test_cells_of_keras_that_are_called_once_a_step() -> None:
     into = keras.Input((STEPS, READ))
     cells = L.RNN([L.LSTMCell(3), L.GRUCell(3, reset_after=False)], return_sequences=True, name="rnn")
     shown = told(keras.Model(into, cells(into)), HELD.x)
     assert shown == {"rnn.cell.cells.0": 3 * BATCH * STEPS * 3, "rnn.cell.cells.1": 2 * BATCH * STEPS * 3}
 
 
-def test_first_states_that_are_kept_or_given() -> None:
+def test_first_states_that_keras_keeps_or_is_given() -> None:
     steady = keras.Input(batch_shape=(BATCH, STEPS, READ))
     model = keras.Model(steady, L.LSTM(3, stateful=True, name="kept")(steady))
     model(HELD.x)
@@ -282,7 +282,7 @@ def test_first_states_that_are_kept_or_given() -> None:
     assert told(keras.Model([into, start], given), [x, states[0]]) == {"given": BATCH * STEPS * 3}
 
 
-def test_a_lambda_as_activation() -> None:
+def test_a_lambda_as_activation_in_keras() -> None:
     into = keras.Input((STEPS, READ))
     layer = L.LSTM(3, activation=lambda v: v / (1 + keras.ops.abs(v)), go_backwards=True, unroll=True, name="own")
     assert told(keras.Model(into, layer(into)), HELD.x) == {"own": BATCH * 3}

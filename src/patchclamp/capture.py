@@ -270,7 +270,7 @@ class Capture(Taken):
     def _extents(self, frame: Layout, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[int, ...]:
         """The output map, before the layer has run: a transposed convolution may be told its size."""
         size = positions(frame)
-        if told := inputs.get("output_size"):
+        if (told := inputs.get("output_size")) is not None:
             return tuple(int(extent) for extent in told)[-len(size) :]
         return self._geometry(config).output(size)
 

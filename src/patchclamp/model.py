@@ -310,6 +310,8 @@ def _neuron_axes(kind: Kind, part: Part, placed: Sequence[Placed], sizes: Mappin
         elif name.startswith("*"):
             if name[1:] not in rests:
                 raise AxisError(f"the sizes of the neuron axes {name!r} are not stated")
+            if not rests[name[1:]] and placed:
+                raise AxisError("no axes of it are known to be its neurons'")
             axes += [AxisSize(f"{name[1:]}{i}", size) for i, size in enumerate(rests[name[1:]])]
         elif name in known:
             axes.append(AxisSize(name, known[name]))

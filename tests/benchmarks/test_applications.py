@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -59,10 +60,18 @@ def test_every_architecture_of_keras_has_its_row() -> None:
         assert f"| {name} | {'jax' if name in applications.NOT_ON_TORCH else 'torch'} | " in written, name
 
 
-def test_an_architecture_that_cannot_be_built_says_why() -> None:
-    (found,) = applications.measured(["NoSuchNet"], 1)
-    assert "NoSuchNet" in found.reason
-    assert not found.good
+def test_an_architecture_that_cannot_be_built_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, str] = {}
+
+    def run(command: list[str], env: dict[str, str], **options: Any) -> CompletedProcess[str]:
+        asked[command[-1]] = env["KERAS_BACKEND"]
+        return CompletedProcess(command, 1, "", "Traceback\n  ...\nValueError: no such input\n")
+
+    monkeypatch.setattr(applications.subprocess, "run", run)
+    found = list(applications.measured(["VGG16", "NASNetMobile"], 1))
+    assert [one.reason for one in found] == ["ValueError: no such input"] * 2
+    assert not any(one.good for one in found)
+    assert asked == {"VGG16": applications.keras.config.backend(), "NASNetMobile": "jax"}
 
 
 def test_the_table_counts_what_is_whole() -> None:

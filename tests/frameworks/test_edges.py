@@ -73,7 +73,7 @@ def test_a_file_is_not_written_under_the_ending_of_another_format(form: str, end
 @pytest.mark.parametrize("ending", [".keras", ".safetensors"])
 def test_a_folder_that_is_not_there_is_one_clear_error(ending: str, tmp_path: Path) -> None:
     pytest.importorskip("keras")
-    with pytest.raises(pc.FileError, match="cannot be written|No such file"):
+    with pytest.raises(pc.FileError, match=r"cannot be written|No such file"):
         pc.open(same.in_keras()).save(tmp_path / "none" / f"network{ending}")
 
 
@@ -129,3 +129,79 @@ def test_an_attention_says_which_part_to_verify() -> None:
         net["mha[1]"].verify(x)
     assert "net['mha.output_dense']" in caught.value.hint
     assert net["mha.output_dense"].verify(x) and net["mha.head[0]"].verify(x)
+
+
+def _dense_model(layer: Any, *shape: int) -> Any:
+    import keras
+
+    given = keras.Input(shape)
+    return keras.Model(given, layer(given))
+
+
+@pytest.mark.parametrize("equation", ["abc,cde->abed", "abc,dce->abde"])
+def test_an_einsum_whose_neurons_have_no_line_is_unknown(equation: str, tmp_path: Path) -> None:
+    """They stand in another order in the output, or what is summed stands between them."""
+    keras = pytest.importorskip("keras")
+    model = _dense_model(keras.layers.EinsumDense(equation, (None, 2, 2), name="e"), 3, 4)
+    model.save(tmp_path / "model.keras")
+    for net in (pc.open(model), pc.open(tmp_path / "model.keras")):
+        assert net["e"].known == "unknown"
+
+
+def test_a_bias_for_some_axes_of_an_einsum_is_not_guessed() -> None:
+    keras = pytest.importorskip("keras")
+    layer = keras.layers.EinsumDense("abc,cde->abde", (None, 3, 2), bias_axes="d", name="e")
+    assert pc.open(_dense_model(layer, 4, 5))["e"].known == "unknown"
+
+
+def test_a_separable_filter_reads_where_its_channels_kernels_look() -> None:
+    keras = pytest.importorskip("keras")
+    model = _dense_model(keras.layers.SeparableConv1D(2, 3, strides=2, name="s"), 11, 2)
+    x = np.arange(22.0, dtype=np.float32).reshape(1, 11, 2)
+    seen = pc.open(model)["s[1]@2"].record(x)
+    assert seen.axes["inputs"] == ("batch", "k0", "in")
+    assert np.array_equal(np.asarray(seen.inputs), x[:, 4:7])
+
+
+def test_one_series_without_a_batch_has_its_channels_last() -> None:
+    nnx = pytest.importorskip("flax.nnx")
+    layer = nnx.Conv(2, 3, 3, padding="VALID", rngs=nnx.Rngs(0))
+    x = np.random.default_rng(0).standard_normal((5, 2)).astype(np.float32)
+    seen = pc.open(layer)["[1]"].record(x)
+    assert np.array_equal(np.asarray(seen.output), np.asarray(layer(x))[:, 1])
+    assert pc.open(layer)["[1]"].verify(x)
+
+
+@pytest.mark.parametrize("name", ["log_softmax", "wavy", "centred"])
+def test_an_activation_of_your_own_is_no_false_alarm(name: str) -> None:
+    keras = pytest.importorskip("keras")
+    own = {
+        "log_softmax": "log_softmax",
+        "wavy": lambda t: keras.ops.sin(50 * t) + t * t - 3 * t,
+        "centred": lambda t: t - keras.ops.mean(t, axis=-1, keepdims=True),
+    }
+    model = _dense_model(keras.layers.Dense(6, activation=own[name], name="d"), 5)
+    x = np.random.default_rng(0).standard_normal((64, 5)).astype(np.float32)
+    net = pc.open(model)
+    assert net["d"].verify(x)
+    x[0] = np.nan
+    assert net["d"].verify(x)
+
+
+def test_an_activation_that_gives_something_else_is_still_noticed() -> None:
+    keras = pytest.importorskip("keras")
+
+    class Bent(keras.layers.Dense):
+        def call(self, inputs: Any, training: Any = None) -> Any:
+            return super().call(inputs) * 1.001
+
+    model = _dense_model(Bent(6, activation="log_softmax", name="d"), 5)
+    x = np.random.default_rng(0).standard_normal((64, 5)).astype(np.float32)
+    assert not pc.open(model)["d"].verify(x)
+
+
+def test_an_embedding_of_mixed_precision_is_rounded_once() -> None:
+    keras = pytest.importorskip("keras")
+    table = keras.layers.Embedding(11, 6, dtype="mixed_bfloat16", name="it")
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), table])
+    assert pc.open(model)["it"].verify(np.arange(10).reshape(2, 5))

@@ -32,6 +32,8 @@ _WORDS = {
     **{"mean": "running_mean", "var": "running_var"},
 }
 _CONV = {"stride": "strides", "padding": "padding", "dilation": "kernel_dilation"}
+_NORM = {"eps": "epsilon", "entering": "entering"}
+_FAST = {"fast": "use_fast_variance"}
 _CHANNELS = "batch *at neuron"
 
 
@@ -154,10 +156,10 @@ def _convs() -> Iterator[Kind]:
 
 
 def _norms() -> Iterator[Kind]:
-    training = {"eps": "epsilon", "training": "training", "format": "format"}
+    training = {**_NORM, **_FAST, "training": "training", "format": "format"}
     yield _norm("BatchNorm", "batch_norm", {**_SCALE, **_STATISTICS}, _CHANNELS, config=training)
     yield _norm("LayerNorm", "layer_norm", _SCALE)
-    yield _norm("RMSNorm", "rms_norm", {"scale": "neuron"})
+    yield _norm("RMSNorm", "rms_norm", {"scale": "neuron"}, config=_NORM)
     yield _norm("InstanceNorm", "instance_norm", _SCALE, _CHANNELS)
     yield _norm(
         "GroupNorm",
@@ -180,7 +182,7 @@ def _norms() -> Iterator[Kind]:
 
 
 def _norm(short: str, family: str, arrays: Mapping[str, str], line: str = "*at neuron", **more: Any) -> Kind:
-    usual = {"input": line, "output": line, "config": {"eps": "epsilon"}, "noun": "channel", "role": "norm"}
+    usual = {"input": line, "output": line, "config": {**_NORM, **_FAST}, "noun": "channel", "role": "norm"}
     return _kind(short, family, arrays, **{**usual, **more})
 
 

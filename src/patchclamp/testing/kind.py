@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,10 @@ VISIBLE = 0.01
 """A change of the output by this part of its largest value must be noticed, in float32 and better: 16-bit arithmetic
 can lose as much where large terms cancel."""
 COARSE = 2.0**-20
+OTHERS = 1e-3
+"""By how much of the largest number the others may move, where the arithmetic sums several together."""
+PATCH = 0.05
+"""A patch is right or quite wrong: 8-bit and 16-bit arithmetic is allowed for."""
 
 
 class KindFailure(AssertionError):
@@ -59,6 +63,8 @@ def check_kind(module: Any, x: Any, layer: str = "", sample: int = SAMPLE) -> Ki
     - the layer is known, its arrays fit their lines, and every parameter is accounted for
     - recomputed is what the framework gives: for the whole layer, each neuron alone, and several
     - a neuron recorded alone is its row of what is recorded of several
+    - what a neuron reads at a position, times its weights, is its weighted sum there
+    - a change of a neuron's weights changes what that neuron gives, and no other
     - weights that are made wrong are noticed
     - an edit changes the arrays, and they are restored bit for bit
     - nothing is left behind: hooks, attributes, flags, other parameters
@@ -90,6 +96,8 @@ def check_kind(module: Any, x: Any, layer: str = "", sample: int = SAMPLE) -> Ki
             continue
         compared, excess = compared + each, max(excess, worst)
         _alone(net, held, numbers, x)
+        _apart(net, held, numbers, x)
+        _patches(net, held, numbers, x)
         seen, done = _edited(net, info, held, numbers, x)
         noticed, edited = noticed + seen, edited + done
     if hidden and not compared:
@@ -130,6 +138,73 @@ def _alone(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> Non
         expected = together[row] if together.ndim > alone.ndim else together
         if not np.array_equal(alone, expected, equal_nan=True):
             raise KindFailure(f"{held[number]} recorded alone is not its row of what several give")
+
+
+def _sums(held: Selection) -> bool:
+    """Whether each neuron weighs what enters for itself, so that it can be told from the others."""
+    kind = held.neurons.layer.kind
+    main = not held.neurons.population.name and not held.neurons.population.via
+    weighs = kind is not None and kind.role == "neuron" and kind.family not in ("recurrent", "experts", "")
+    return main and weighs and len(held) > 1
+
+
+def _apart(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> None:
+    """One neuron is changed: it gives something else then, and the others what they gave."""
+    if not _sums(held) or len(net[held.neurons.layer.name].record(x, keep=("output",)).calls) != 1:
+        return
+    numpy, every = net.model.runner.numpy, held[list(range(len(held)))]
+    before = numpy(every.record(x, keep=("pre_activation",)).pre_activation)
+    for number in (numbers[0], numbers[-1]):
+        try:
+            with net.edit() as edit:
+                edit[str(held[number])].scale(FACTOR)
+                after = numpy(every.record(x, keep=("pre_activation",)).pre_activation)
+        except EditError:
+            continue
+        moved = abs(after - before).reshape(len(held), -1).max(axis=1)
+        moved = np.where(np.isnan(moved), 0.0, moved)
+        size = float(np.nanmax(abs(before), initial=0.0))
+        stray = np.flatnonzero((moved > OTHERS * size) & (np.arange(len(held)) != number))
+        if stray.size:
+            raise KindFailure(f"{held[number]} was changed, and {held[int(stray[0])]} gives something else")
+        if not moved[number] and np.any(before[number]):
+            raise KindFailure(f"{held[number]} was changed, and gives what it gave")
+
+
+def _patches(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> None:
+    """What a filter reads at the middle of its map, times its kernel, is its sum there."""
+    kind = held.neurons.layer.kind
+    if not _sums(held) or kind is None or kind.family != "conv":
+        return
+    numpy = net.model.runner.numpy
+    for number in (numbers[0], numbers[-1]):
+        neuron = held[number]
+        seen = neuron.record(x)
+        if len(seen.calls) != 1:
+            return
+        extents = [
+            seen.call.pre_activation.shape[axis]
+            for axis, name in enumerate(seen.axes["pre_activation"])
+            if name.startswith("at")
+        ]
+        at = tuple(int(extent) // 2 for extent in extents)
+        part = neuron.at(*at).record(x)
+        words = [word for word in neuron.arrays if "bias" not in word]
+        if len(words) != 1 or not at or min(extents) < 1:
+            return
+        weight, axes = numpy(neuron.arrays[words[0]]), list(neuron.axes[words[0]])
+        entered = part.call.inputs
+        read = numpy(next(iter(entered.values())) if isinstance(entered, Mapping) else entered)
+        names = list(part.axes["inputs"])
+        if set(names) - {"batch"} != set(axes):
+            return
+        order = [names.index(axis) for axis in (*(["batch"] if "batch" in names else []), *axes)]
+        total = (np.transpose(read, order) * weight).reshape(*read.shape[: "batch" in names], -1).sum(axis=-1)
+        bias = [numpy(value) for word, value in neuron.arrays.items() if "bias" in word]
+        total = total + sum(float(np.ravel(value)[0]) for value in bias)
+        recorded = numpy(part.call.pre_activation)
+        if np.isfinite(recorded).all() and not np.allclose(total, recorded, rtol=PATCH, atol=PATCH):
+            raise KindFailure(f"{neuron} at {at} reads something else than it sums: {total} beside {recorded}")
 
 
 def _edited(net: Network, info: LayerInfo, held: Selection, numbers: Sequence[int], x: Any) -> tuple[int, int]:

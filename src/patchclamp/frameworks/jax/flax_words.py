@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+from flax import nnx
+
 from ...frozen import replace
 from ...kinds import Kind, find
 from ...kinds.flax import STACKED
 
-__all__ = ["Shapes", "reader", "refined", "training"]
+__all__ = ["Shapes", "called_as", "reader", "refined"]
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The arrays of a layer by their names, with their shapes."""
@@ -43,8 +46,14 @@ def _training(module: Any) -> bool:
     return not module.use_running_average
 
 
-def training(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a call says of how its layer works: {"training": whether batch statistics count, or numbers are dropped}."""
+def called_as(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a call says of how its layer works: `training`, and in which narrow type it is `computed`."""
+    narrow = _narrow(module)
+    return {**_trained(module, args, kwargs), **({"computed": narrow} if narrow else {})}
+
+
+def _trained(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """{"training": whether batch statistics count, or numbers are dropped}."""
     if hasattr(module, "use_running_average"):
         given = kwargs.get("use_running_average", args[1] if len(args) > 1 else None)
         given = module.use_running_average if given is None else given
@@ -67,10 +76,27 @@ def _group_count(module: Any) -> Any:
     return module.num_groups
 
 
+def _entering(module: Any) -> str:
+    """The type of 16 bits to which a norm of nnx rounds what enters and its arrays. AttributeError for others."""
+    name = _narrow(module)
+    if not name or not isinstance(module, nnx.Module):
+        raise AttributeError("dtype")
+    return name
+
+
+def _narrow(module: Any) -> str:
+    """The type of 16 bits in which a layer is told to compute; empty for others."""
+    asked = getattr(module, "dtype", None)
+    name = jnp.dtype(asked).name if asked is not None else ""
+    return name if name in _NARROW else ""
+
+
+_NARROW = ("float16", "bfloat16")
 _MADE: Mapping[str, Callable[[Any], Any]] = {
     "training": _training,
     "format": _format,
     "group_count": _group_count,
+    "entering": _entering,
     "mirrored": lambda module: not module.transpose_kernel,
     "spread": lambda module: not isinstance(module.padding, str),
 }

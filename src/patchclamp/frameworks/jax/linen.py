@@ -28,6 +28,7 @@ from .holding import Leaf, Tree
 from .keeping import JaxKeeper
 from .linen_classes import Path, classes
 from .linen_form import Form, form_of, handles
+from .linen_guessed import Guessed
 from .linen_running import LinenLibrary
 from .values import dtype_name, is_array, is_key
 
@@ -70,7 +71,7 @@ def open_model(thing: Any) -> Model:
     bare = {name: _bare(name, tuple(groups[name]), known.get(paths.get(name, ("",)))) for name in _order(names, groups)}
     arrays = {array.path: array for layer in bare.values() for array in layer.arrays}
     layers = {name: _described(layer, known.get(paths.get(name, ("",))), arrays) for name, layer in bare.items()}
-    library = LinenLibrary(form, known, names)
+    library = LinenLibrary(form, known, names, Guessed(layers))
     keeper = JaxKeeper(form.held, tuple(arrays.values()), {".msgpack": _write})
     aliases = _aliases(layers)
     source = type(form.module).__name__

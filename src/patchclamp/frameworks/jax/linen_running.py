@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,9 +15,10 @@ from jax.core import Tracer
 from ...attended import Attended, Wanted
 from ...errors import RunError
 from .flax_attention import heard_attention
-from .flax_words import training
+from .flax_words import called_as
 from .linen_classes import Path, applied
 from .linen_form import Form
+from .linen_guessed import Guessed
 from .running import Told, called, nothing
 from .values import is_array, unwrapped
 
@@ -29,8 +31,11 @@ _PARAMS = "params"
 class LinenLibrary:
     """What `JaxRunner` needs of a linen module with its variables."""
 
-    def __init__(self, form: Form, modules: Mapping[Path, nn.Module], names: Mapping[Path, str]) -> None:
+    def __init__(
+        self, form: Form, modules: Mapping[Path, nn.Module], names: Mapping[Path, str], guessed: Guessed
+    ) -> None:
         self.form = form
+        self._guessed = guessed
         self._modules = modules
         self._names = names
         self._paths = {name: path for path, name in names.items()}
@@ -61,7 +66,8 @@ class LinenLibrary:
             inside.append(module)
             self._running.append(module)
             try:
-                facts = {**training(module, args, kwargs), **self._computed(module)}
+                facts = {**called_as(module, args, kwargs), **self._computed(module)}
+                facts["stated"] = partial(self._guessed.config, name, module)
                 with told(name, context.orig_method, args, kwargs, facts) as left:
                     output = run(*args, **kwargs)
                     left(output)

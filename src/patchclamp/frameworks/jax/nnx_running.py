@@ -14,7 +14,7 @@ from jax.core import Tracer
 from ...attended import Attended, Wanted
 from ...errors import RunError
 from .flax_attention import heard_attention
-from .flax_words import training
+from .flax_words import called_as
 from .nnx_parts import Part, parts
 from .running import Told, called
 from .values import bare
@@ -108,7 +108,7 @@ def _all(
     @contextmanager
     def around() -> Iterator[Left]:
         with ExitStack() as stack:
-            facts = training(module, args, kwargs)
+            facts = called_as(module, args, kwargs)
             left = [stack.enter_context(told(name, _method(module), args, kwargs, facts)) for name in names]
 
             def tell(output: Any) -> None:

@@ -29,8 +29,8 @@ __all__ = ["JaxRunner", "Library", "Told", "called", "nothing", "size_of"]
 
 Told: TypeAlias = Callable[[str, Callable[..., Any], tuple[Any, ...], Mapping[str, Any], Mapping[str, Any]], Any]
 """Of one call of a layer: its name, its bound method (for the names of its arguments), the arguments, and what is known
-of the layer (`{"training": False}`). Answers a context manager to hold around the call, which yields a function that is
-to be given what the call returned."""
+of the layer (`{"training": False}`; `stated` is a function that gives more, called where numbers are recorded). Answers
+a context manager to hold around the call, which yields a function that is to be given what the call returned."""
 
 
 class Library(Protocol):
@@ -79,7 +79,9 @@ class JaxRunner:
             name: str, method: Callable[..., Any], args: Any, kwargs: Any, facts: Any
         ) -> AbstractContextManager[Left]:
             inputs = values.concrete(named_inputs(method, args, kwargs), name)
-            return _compiling(tellings[name].call(inputs, facts), lambda left: values.concrete(left, name))
+            more = facts["stated"]() if "stated" in facts else {}
+            config = {**more, **{word: value for word, value in facts.items() if word != "stated"}}
+            return _compiling(tellings[name].call(inputs, config), lambda left: values.concrete(left, name))
 
         with jax.disable_jit(), self.library.unchanged(), self.library.watching(list(probes), told):
             self._call(x)

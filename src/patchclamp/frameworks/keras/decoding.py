@@ -14,6 +14,7 @@ from ...kinds import Kind
 from .memory import memory
 from .names import Named
 from .storage import Computed, Slot, own_variables
+from .unchanged import left_alone
 
 __all__ = ["Held", "apart_of", "held_of", "unread"]
 
@@ -147,7 +148,8 @@ def _low_rank(part: Named, word: str, sources: Sequence[str]) -> Held:
     layer = part.thing
 
     def make(key: Key) -> Any:
-        return memory().view(keras.ops.stop_gradient(getattr(layer, word)), key)
+        with left_alone([layer]):
+            return memory().view(keras.ops.stop_gradient(getattr(layer, word)), key)
 
     now = make(())
     why = "is computed from other arrays at each run (LoRA): write those, or save and load the model, which merges them"
@@ -183,7 +185,7 @@ def _scale_shape(holder: Any, word: str, shape: tuple[int, ...], scale: tuple[in
     """The shape in which the scales lie along the axes of the array that they belong to."""
     if isinstance(holder, keras.layers.EinsumDense):
         adjust: Callable[[Any], Any] = holder._adjust_scale_for_dequant
-        scale = tuple(adjust(holder.kernel_scale).shape)
+        scale = tuple(adjust(keras.ops.zeros(scale)).shape)
     elif word == "embeddings":
         scale = (*scale, 1)
     return (1,) * (len(shape) - len(scale)) + scale

@@ -156,7 +156,7 @@ def _built(layers: Iterable[Any]) -> Iterator[None]:
     """Layers that have no weights yet refuse to make them in a run, which would leave the network another one."""
     with ExitStack() as stack:
         for layer in layers:
-            if not layer.built:
+            if not layer.built and type(layer).build is not keras.layers.Layer.build:
                 stack.enter_context(put(layer, {"build": _refusal(layer)}))
         yield
 
