@@ -259,21 +259,25 @@ def _scaled(case: Case, x: Floats, statistics: _Statistics) -> Answer:
     moved = float(np.sqrt(count)) * (abs(values - bias) + np.sqrt(var) * abs(scale)) if count > 1 else 0.0
     error = case.precision.sum * (size + moved)
     if count > 1 and case.config.get("fast"):
-        lost = _lost(case, mean, var, eps)
-        error = error * (1 + lost) + abs(values - bias) * lost / UNSURE
+        lost = _lost(case, (mean, var, count), eps)
+        error = error * (1 + lost) + (1 + case.precision.result) * abs(values - bias) * lost / ALLOWED
     return Answer(values, error)
 
 
-SQUARES = 2.0
-"""How far mean(x^2) - mean(x)^2 is off, in roundings of mean(x^2): a standard deviation, measured on CPUs for 3 to
-65,536 numbers."""
-UNSURE = 8.0
-"""So many standard deviations of the variance are taken to its bounds: the result does not follow it in a line."""
+UNSURE = 6.0
+"""So many standard deviations of a variance are taken to its bounds: the result does not follow it in a line."""
+ALLOWED = 8.0
+"""So many times an error is what a check allows."""
 
 
-def _lost(case: Case, mean: Floats, var: Floats, eps: float) -> Floats:
-    """How much larger 1 / sd may be, relative to itself, where the variance is the difference of two means."""
-    off = UNSURE * SQUARES * case.precision.sum * (mean * mean + var)
+def _lost(case: Case, statistics: _Statistics, eps: float) -> Floats:
+    """How much larger 1 / sd may be, relative to itself, where the variance is mean(x^2) - mean(x)^2.
+
+    By measurements on CPUs the difference is off by at most sqrt(n) / 2 roundings of mean(x^2), and not under 2: a sum
+    of positive numbers, one after the other. Small arrays are summed so; in larger ones it is less.
+    """
+    mean, var, count = statistics
+    off = UNSURE * max(2.0, count**0.5 / 2) * case.precision.sum * (mean * mean + var)
     least = np.maximum(var - off, 0.0) + eps
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.sqrt((var + eps) / least) - 1, dtype=np.float64)
