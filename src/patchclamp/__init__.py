@@ -1,7 +1,7 @@
 """Hold one neuron of a trained network: read, record, recompute, count, edit and restore it.
 
     import patchclamp as pc
-    net = pc.open(model)                  # a live torch.nn.Module, or a checkpoint file
+    net = pc.open(model)                  # a live network, or a checkpoint file
     net["conv1[3]"].weight                # a view of the model's own memory
 
 Names are loaded when they are first used; importing patchclamp imports no framework.
