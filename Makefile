@@ -74,7 +74,7 @@ test-all: setup lint ## lint, then every test, those with TensorFlow too
 
 test-tf: setup-tf ## TensorFlow, and Keras on TensorFlow and on JAX, in .venv-tf
 	@KERAS_BACKEND=tensorflow $(PYTEST_TF) -m "" tests/frameworks/tensorflow $(TESTS_KERAS)
-	@# Nearly all of this time is XLA compiling each operation for each shape: half of it is optimising.
+	@# Much of this time is XLA compiling each operation for each shape; unoptimised code is enough for tests of this size.
 	@KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST_TF) $(TESTS_KERAS)
 
 lint: setup ## ruff, mypy --strict, floors and budgets

@@ -2,11 +2,12 @@
 
     python -m benchmarks.applications [--only NAME ...] [--jobs N] [--out FILE.json] [--write]
 
-Nothing is downloaded: the weights are random, the input is the smallest that an architecture takes. Of each it is
-asked: is every parameter on a neuron's axis or named as no neuron's, and does what is recorded of three neurons of
-every population of every layer equal what the arrays and the inputs give. Each runs in a process of its own, on the
-backend that KERAS_BACKEND names, torch by itself; what Keras does not build on torch runs on JAX then. `--write` puts
-the table into docs/coverage-keras.md.
+Nothing is downloaded: the weights are random, those too that Keras starts with zeros and ones (biases, scales,
+statistics), and the input is the smallest that an architecture takes. Of each it is asked: is every parameter on a
+neuron's axis or named as no neuron's, and does what is recorded of three neurons of every population of every layer
+equal what the arrays and the inputs give. Each runs in a process of its own, on the backend that KERAS_BACKEND names,
+torch by itself; what Keras does not build on torch runs on JAX then. `--write` puts the table into
+docs/coverage-keras.md.
 """
 
 from __future__ import annotations
@@ -108,10 +109,23 @@ def built(name: str, **options: Any) -> tuple[Any, int]:
     raise said
 
 
+def _moved(model: Any) -> None:
+    """Move the biases, scales and statistics, which all start with zeros and ones, so that each tells in what is
+    computed."""
+    rng = np.random.default_rng(1)
+    for variable in model.weights:
+        floats = "float" in str(variable.dtype)
+        if floats and len(variable.shape) == 1:
+            numbers = keras.ops.convert_to_numpy(variable.value)
+            noise = 0.1 * rng.standard_normal(numbers.shape)
+            variable.assign(numbers * (1 + abs(noise)) + (0 if "variance" in variable.name else noise))
+
+
 def measure(name: str, **options: Any) -> Covered:
     """Build one, open it, and look at everything in it. `options` are for its function (`alpha=0.25`)."""
     keras.utils.set_random_seed(0)
     model, side = built(name, **options)
+    _moved(model)
     found = Covered(name, backend=keras.config.backend(), side=side)
     x = np.random.default_rng(0).random((1, side, side, 3)).astype("float32")
     before = _standing(model), _digest(model)

@@ -16,7 +16,7 @@ from flax.core import freeze
 from flax.training.train_state import TrainState
 
 import patchclamp
-from patchclamp.errors import OpenError, RunError
+from patchclamp.errors import KindError, OpenError, RunError
 
 REAL = Path(next(f.locate() for f in files("fusion-surrogates") if f.name.endswith(".qlknn")))
 
@@ -108,6 +108,94 @@ def test_without_an_example_kinds_are_inferred():
     known = {name: layer.known for name, layer in held(net).items()}
     assert set(known.values()) == {"inferred", "unknown"}
     assert net["Dense_0[2]"].record(IMAGES).output.shape == (2, 3, 3)
+
+
+class Around(nn.Module):
+    """One layer of `@compact`, whose class nothing states before it runs."""
+
+    make: object
+
+    @nn.compact
+    def __call__(self, x):
+        return self.make(name="layer")(x)
+
+
+def around(make, x):
+    module = Around(make)
+    variables = module.init(jax.random.key(0), x)
+    return patchclamp.open((module, variables)), np.asarray(module.apply(variables, x))
+
+
+def series(channels=2):
+    return jnp.arange(18.0 * channels).reshape(2, 9, channels)
+
+
+@pytest.mark.parametrize(
+    ("more", "taps"), [({"strides": 2}, [4, 5, 6]), ({"kernel_dilation": 2}, [2, 4, 6]), ({}, [2, 3, 4])]
+)
+def test_an_inferred_convolution_looks_where_the_module_that_runs_does(more, taps):
+    x = series()
+    net, given = around(lambda name: nn.Conv(3, (3,), padding="VALID", name=name, **more), x)
+    assert net.model.layers["params.layer"].known == "inferred"
+    record = net["layer[1]@2"].record(x)
+    assert np.array_equal(np.asarray(record.inputs), np.asarray(x)[:, taps])
+    assert np.array_equal(np.asarray(record.output), given[:, 2, 1])
+    assert net["layer"].verify(x)
+
+
+def test_an_inferred_norm_takes_its_epsilon_from_the_module_that_runs():
+    x = jax.random.normal(jax.random.key(2), (3, 5, 4))
+    net, _ = around(lambda name: nn.LayerNorm(epsilon=0.5, name=name), x)
+    assert net["layer"].verify(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "known", "runs"),
+    [
+        (lambda name: nn.ConvTranspose(3, (3,), strides=2, name=name), "Conv", "ConvTranspose"),
+        (lambda name: nn.Conv(4, (3,), feature_group_count=2, name=name), "Conv", "Conv"),
+        (lambda name: nn.GroupNorm(num_groups=1, name=name), "LayerNorm", "GroupNorm"),
+        (lambda name: nn.InstanceNorm(name=name), "LayerNorm", "InstanceNorm"),
+        (lambda name: nn.LayerNorm(use_bias=False, name=name), "RMSNorm", "LayerNorm"),
+    ],
+)
+def test_an_inferred_kind_that_runs_as_another_is_said(make, known, runs):
+    x = series()
+    net, _ = around(make, x)
+    for act in (net["layer"].verify, net["layer[1]"].record, net["layer[1]@2"].record):
+        with pytest.raises(RunError, match=rf"taken for flax.linen.{known} .* runs as .*\.{runs}") as said:
+            act(x)
+        assert "patchclamp.open((module, variables, x))" in said.value.hint
+
+
+def test_arrays_that_a_cell_reads_are_no_layer_that_gives_sums():
+    module, x = nn.RNN(nn.OptimizedLSTMCell(3)), jax.random.normal(jax.random.key(0), (2, 3, 4))
+    net = patchclamp.open((module, module.init(jax.random.key(1), x)))
+    with pytest.raises(RunError, match=r"runs as .*DenseParams"):
+        net["cell.ii[1]"].record(x)
+
+
+def test_what_a_class_without_a_row_does_not_state_is_said():
+    class Own(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            scale, bias = (self.param(word, nn.initializers.ones, (x.shape[-1],)) for word in ("scale", "bias"))
+            return (x - x.mean(-1, keepdims=True)) * scale + bias
+
+    class Sums(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            kernel = self.param("kernel", nn.initializers.ones, (x.shape[-1], 3))
+            return x @ kernel + 1
+
+    x = series()
+    net, _ = around(Own, x)
+    with pytest.raises(KindError, match="the eps of this layer is not known"):
+        net["layer"].verify(x)
+    net, _ = around(Sums, x)
+    check = net["layer"].verify(x)
+    assert not check
+    assert "Sums was taken for flax.linen.Dense by its arrays" in check.cause
 
 
 def test_parts_of_setup_and_fields_are_stated_without_an_example():

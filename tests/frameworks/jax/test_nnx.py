@@ -480,6 +480,66 @@ def test_cells_in_a_scan_are_met_at_each_step(name):
     assert net["cell"].verify({"inputs": x, "rngs": nnx.Rngs(1)})
 
 
+NORMS = {
+    "layer": lambda **own: nnx.LayerNorm(8, **own),
+    "group": lambda **own: nnx.GroupNorm(8, num_groups=2, **own),
+    "instance": lambda **own: nnx.InstanceNorm(8, **own),
+    "batch": lambda **own: nnx.BatchNorm(8, use_running_average=False, **own),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "means"),
+    [
+        *((name, None, (100, 1000, 3000)) for name in NORMS),
+        *((name, jnp.bfloat16, (10, 50)) for name in ("layer", "group")),
+    ],
+)
+def test_a_fast_variance_far_from_zero_is_no_error(name, dtype, means):
+    net = patchclamp.open(One(NORMS[name](dtype=dtype, rngs=nnx.Rngs(0))))
+    for mean in means:
+        check = net["layer"].verify(jax.random.normal(jax.random.key(mean), (6, 5, 8)) + mean)
+        assert check, f"{mean}: {check}"
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_at_a_mean_of_100_one_percent_of_a_weight_is_noticed(name):
+    layer = NORMS[name](rngs=nnx.Rngs(0))
+    heard, scale = type(layer).__call__, layer.scale[...]
+
+    def wrong(self, x):
+        self.scale[...] = scale * 1.01
+        try:
+            return heard(self, x)
+        finally:
+            self.scale[...] = scale
+
+    try:
+        type(layer).__call__ = wrong
+        x = jax.random.normal(jax.random.key(1), (6, 5, 8)) + 100
+        assert not patchclamp.open(One(layer))["layer"].verify(x)
+    finally:
+        type(layer).__call__ = heard
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_a_cell_that_computes_in_a_narrow_type_and_keeps_a_wide_state(dtype):
+    cell = nnx.GRUCell(4, 3, dtype=dtype, rngs=nnx.Rngs(0))
+    model, x = nnx.RNN(cell, rngs=False), jax.random.normal(jax.random.key(0), (3, 5, 4))
+    given = {"inputs": x, "rngs": nnx.Rngs(1)}
+    assert model(**given).dtype == jnp.float32
+    net = patchclamp.open(model)
+    check = net["cell"].verify(given)
+    assert check, str(check)
+    assert check.tolerance < 0.2
+    heard = nnx.GRUCell.__call__
+    try:
+        nnx.GRUCell.__call__ = lambda self, carry, inputs: tuple(part + 0.2 for part in heard(self, carry, inputs))
+        assert not net["cell"].verify(given)
+    finally:
+        nnx.GRUCell.__call__ = heard
+
+
 @pytest.mark.parametrize("axes", [nnx.StateAxes({...: None})])
 def test_a_layer_under_vmap_is_met_with_the_mapped_axis_in_front(axes):
     class Mapped(nnx.Module):
