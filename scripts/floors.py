@@ -82,7 +82,9 @@ THIRD_PARTY = {
     "formulas/": {"numpy"},
     # which Keras, JAX and ONNX bring: NumPy types of 16 and 8 bits
     "frameworks/": {"numpy", "ml_dtypes"},
-    "cli/": {"numpy", "rich"}, "parts/rich": {"rich"}}
+    "cli/": {"numpy", "rich"},
+    "parts/rich": {"rich"},
+}
 # Each framework's import names, at home only in frameworks/<key>.py or frameworks/<key>/.
 FRAMEWORKS = {
     "torch": {"torch", "torchvision"},

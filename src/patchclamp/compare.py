@@ -20,6 +20,8 @@ from .protocols import Runner
 __all__ = ["Compared", "arrays_in", "compare", "formula_of", "neurons_first", "precision", "typed"]
 
 
+NARROW = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""Types that a layer may compute in though it returns a wider one, and their roundoffs."""
 MOST = 4
 """From one neuron in so many on, arrays are read whole."""
 
@@ -240,6 +242,10 @@ def precision(runner: Runner, neurons: Neurons, seen: Seen) -> Precision:
     if seen.config.get("computed") == "float32" and found.sum < 2.0**-24:
         why = f"{found.reason}; factors are rounded to float32 and summed in it"
         found = replace(found, sum=2.0**-24, product=max(found.product, 2.0**-23), reason=why)
+    narrow = NARROW.get(str(seen.config.get("computed")), 0.0)
+    if found.result < narrow:
+        why = f"{found.reason}; computed in {seen.config['computed']}"
+        found = replace(found, result=narrow, product=max(found.product, 2 * narrow), reason=why)
     return found
 
 

@@ -98,7 +98,9 @@ def _axis(layer: LayerInfo, rank: int) -> int:
 
     Raises KindError for one in the middle.
     """
-    given = layer.config.get("axis", -1)
+    if "axis" not in layer.config:
+        return rank - 1
+    given = layer.config["axis"]
     axes = [given] if isinstance(given, int) else list(given)
     if sorted(axis % rank for axis in axes) == list(range(rank - len(axes), rank)):
         return rank - 1

@@ -174,7 +174,7 @@ def _apart(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> Non
 def _patches(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> None:
     """What a filter reads at the middle of its map, times its kernel, is its sum there."""
     kind = held.neurons.layer.kind
-    if not _sums(held) or kind is None or kind.family != "conv":
+    if not _sums(held) or kind is None or kind.family != "conv" or kind.facts.get("standard"):
         return
     numpy = net.model.runner.numpy
     for number in (numbers[0], numbers[-1]):
