@@ -51,8 +51,8 @@ def check_framework(
 ) -> FrameworkReport:
     """Check one network of any framework on an input. Raises FrameworkFailure for the first promise that fails.
 
-    - it opens, and a layer of it can be checked; every stored number is on a neuron's axis or named as none's; names are
-      those that addresses take
+    - it opens, and a layer of it can be checked; every stored number is on a neuron's axis or named as none's; names
+      are those that addresses take
     - what `check_kind` asks of a layer, of each layer that the input runs; one by one for a few of its neurons
     - two runs give the same, also after a run that raised
     - edits end restored bit for bit: after an exception, one within another, ended in either order; what was opened is
