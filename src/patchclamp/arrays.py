@@ -12,7 +12,7 @@ from .axes import Key
 from .errors import KindError
 from .frozen import dataclass
 
-__all__ = ["DTYPES", "Array", "DType", "Storage", "Values", "dtype", "encode"]
+__all__ = ["DTYPES", "Array", "DType", "Storage", "Values", "as_lists", "dtype", "encode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,15 @@ class Values:
         if not kind.typestr:
             raise AttributeError(f"NumPy has no type for {self.dtype}; use .tolist()")
         return {"shape": self.shape, "typestr": kind.typestr, "data": self.data, "version": 3}
+
+
+def as_lists(values: Any) -> Any:
+    """The numbers of a framework's own array as nested Python lists; a bare number for shape ().
+
+    >>> as_lists(Values("float32", (2,), struct.pack("<2f", 1.0, -0.5)))
+    [1.0, -0.5]
+    """
+    return values.tolist() if hasattr(values, "tolist") else values.numpy().tolist()  # TensorFlow's have no tolist
 
 
 def encode(name: str, numbers: Sequence[Any]) -> bytes:

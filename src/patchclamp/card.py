@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .address import Address, Step
-from .arrays import Array
+from .arrays import Array, as_lists
 from .errors import KindError, PatchclampError
 from .explain import explain_head, explain_layer, explain_neuron
 from .frozen import replace
@@ -216,7 +216,7 @@ def _norm(array: Held) -> object:
 def _list(values: Any) -> Any:
     """The numbers as nested lists. Raises KindError for an array that has a shape and no numbers."""
     try:
-        return values.tolist()
+        return as_lists(values)
     except NotImplementedError as error:
         raise KindError(f"it has a shape {tuple(values.shape)} but no numbers: load the weights first") from error
 

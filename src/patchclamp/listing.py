@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from .address import Address
-from .arrays import Array
+from .arrays import Array, as_lists
 from .frozen import dataclass, replace
 from .layout import Layout
 from .model import LayerInfo, Model, Neurons
@@ -35,13 +35,13 @@ class Listed:
     def blocks(self) -> Iterator[Any]:
         """Nested lists: the whole where it has at most one axis, else one entry of the first axis at a time."""
         if len(self.shape) < 2:
-            yield self.array.read(self.key).tolist()
+            yield as_lists(self.array.read(self.key))
             return
         place = next((i for i, index in enumerate(self.key) if isinstance(index, slice)), len(self.key))
         chosen = self.key[place] if place < len(self.key) else slice(None)
         assert isinstance(chosen, slice)
         for index in range(*chosen.indices(self.array.shape[place])):
-            yield self.array.read((*self.key[:place], index, *self.key[place + 1 :])).tolist()
+            yield as_lists(self.array.read((*self.key[:place], index, *self.key[place + 1 :])))
 
 
 def json_text(model: Model, targets: Sequence[Target], array: str = "") -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .address import Address
-from .arrays import Array
+from .arrays import Array, as_lists
 from .axes import Key, Line
 from .errors import AddressError, KindError
 from .frozen import dataclass
@@ -183,7 +183,7 @@ def _sizes(part: SlotPart) -> tuple[object, object]:
     """The Euclidean norm and the largest size of the numbers."""
     square, most = 0.0, 0.0
     for key in part.keys:
-        for value in _flat(part.array.read(key).tolist()):
+        for value in _flat(as_lists(part.array.read(key))):
             square += abs(value) ** 2
             most = max(most, abs(value))
     return math.sqrt(square), most

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -185,3 +187,15 @@ def test_tensors_of_a_graph_by_name(form: tuple[str, Any]) -> None:
     assert found["both"].shape == (4, same.CHANNELS + same.UNITS)
     with pytest.raises(pc.PatchclampError, match="c9"):
         net.tensors(same.examples(), "c9")
+
+
+def test_pages_slots_and_exports_hold_the_same_numbers(form: tuple[str, Any], tmp_path: Path) -> None:
+    name, net = form
+    for held in (net, net["conv1"], net["conv1[3]"], net["lstm.forget[2]"], net["fc"].slot(2)):
+        assert "cannot be shown" not in repr(held)
+    net["fc[3]"].export(tmp_path / "neuron.npy", array="weight" if name in ("torch", "equinox", "onnx") else "kernel")
+    assert np.array_equal(np.load(tmp_path / "neuron.npy").reshape(-1), same.weights()["fc.weight"][3])
+    net["fc"].slot(2).export(tmp_path / "slot.csv")
+    with (tmp_path / "slot.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [np.float32(row["value"]) for row in rows] == list(same.weights()["fc.weight"][:, 2])

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..arrays import as_lists
 from ..errors import PatchclampError
 from ..frozen import dataclass
 from ..parts.tree import Column, Page, Table
@@ -143,7 +144,7 @@ def _change(change: Any, verb: str, factor: float | None, given: dict[str, Any])
 def _changes(ledger: Any) -> Iterator[_Changed]:
     places: dict[str, list[tuple[list[Any], list[Any]]]] = {}
     for array, key, before in ledger.saved():
-        pair = list(_flat(before.tolist())), list(_flat(ledger.now(array, key).tolist()))
+        pair = list(_flat(as_lists(before))), list(_flat(as_lists(ledger.now(array, key))))
         places.setdefault(array.path, []).append(pair)
     for path, pairs in places.items():
         before, after = ([number for pair in pairs for number in pair[side]] for side in (0, 1))
