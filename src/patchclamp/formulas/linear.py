@@ -45,8 +45,8 @@ def einsum(case: Case) -> Answer:
     x, weight = case.floats(), case.arrays["weight"]
     into, _, out = case.config["equation"].replace(" ", "").partition("->")
     read, _, letters = into.partition(",")
-    summed = letters[: weight.ndim - 1]
-    lead = out[: len(out) - len(letters) + len(summed)]
+    summed = "".join(letter for letter in letters if letter not in out)
+    lead = "".join(letter for letter in out if letter == "." or letter not in letters)
     name = next(letter for letter in ascii_letters if letter not in into + out)
     equation = f"{read},{name}{summed}->{lead}{name}"
     total, magnitude = (
