@@ -131,7 +131,11 @@ def _recomputed(held: Selection, numbers: Sequence[int], x: Any) -> tuple[int, f
 
 def _alone(net: Network, held: Selection, numbers: Sequence[int], x: Any) -> None:
     numpy = net.model.runner.numpy
-    together = numpy(held[list(numbers)].record(x, keep=("output",)).calls[-1].output)
+    calls = held[list(numbers)].record(x, keep=("output",)).calls
+    kind = held.neurons.layer.kind
+    if len(calls) > 1 and kind is not None and (kind.called or kind.family == "experts"):
+        return  # each call computes some of them
+    together = numpy(calls[-1].output)
     for row, number in enumerate(numbers):
         alone = numpy(held[number].record(x, keep=("output",)).calls[-1].output)
         # A single slope serves every channel: it has no row of its own.
