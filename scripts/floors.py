@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
             {
                 "arrays",
                 "attended",
+                "flow/",
                 "formulas/",
                 "frames",
                 "geometry",
@@ -69,6 +70,12 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
                 "stack",
                 "units",
                 "verify",
+                "wiring/",
+                "wiring",
+                "ablate",
+                "forecast",
+                "remove",
+                "merge",
             }
         ),
         frozenset({"frameworks/", "files/"}),
@@ -80,6 +87,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
 # What a member, or one file of it, may import beside the standard library; unnamed: floors 0 and 1 nothing, else NumPy.
 THIRD_PARTY = {
     "formulas/": {"numpy"},
+    "flow/": {"numpy"},
     # which Keras, JAX and ONNX bring: NumPy types of 16 and 8 bits
     "frameworks/": {"numpy", "ml_dtypes"},
     "cli/": {"numpy", "rich"},

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from .arrays import Array
 from .axes import Key
+from .clamps import Between, Clamp
+from .plan import Answer, Work
 
 __all__ = ["Keeper", "Probe", "Runner"]
 
@@ -44,6 +47,9 @@ class Runner(Protocol):
 
     def attention(self, layer: str, x: Any, heads: Any = None) -> list[list[Any]]: ...
 
+    def clamped(self, clamps: Sequence[Clamp], between: Between | None = None) -> AbstractContextManager[None]:
+        """While this holds, every run of the network in this thread gives the clamps' values in place of its own."""
+
     def copy(self, value: Any, key: Key = ()) -> Any: ...
 
     def take(self, value: Any, axis: int, indices: Sequence[int]) -> Any: ...
@@ -67,6 +73,12 @@ class Keeper(Protocol):
     def freeze(self, regions: Sequence[tuple[Array, Key]]) -> Any: ...
 
     def untie(self, layer: str, extents: tuple[int, ...], changed: Callable[[], None]) -> Any: ...
+
+    def resize(self, arrays: Mapping[str, Array], work: Work, optimizer: Any = None) -> Any:
+        """Give arrays other sizes for good; the handle's `undo()` puts all of it back. Of live torch modules alone."""
+
+    def answer(self, x: Any, times: int = 0) -> Answer:
+        """What the network returns in evaluation mode, and the shortest time of some more runs. As `resize`."""
 
     def state(
         self,

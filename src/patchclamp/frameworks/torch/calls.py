@@ -107,27 +107,31 @@ class CallWatch(Watch):
                 self.tracked[id(made)] = (made, array, own)
 
     def _called(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
+        for use, given in self.uses(name, args, kwargs, result):
+            config = {**self.config, **given.get("config", {})}
+            if given.get("bias") is not None and use.bias is None:
+                config["opaque"] = f"{type(self.module).__name__}.forward adds a bias that it computes"
+            read, left = (self.unfolded(given[name]) for name in ("input", "output"))
+            self.probe.used(use, {"input": read.detach()}, config, left.detach())
+
+    def uses(self, name: str, args: Any, kwargs: Any, result: Any) -> list[tuple[Use, dict[str, Any]]]:
+        """How a call uses arrays of the layer, with its `input` and its `output` (a view of the result)."""
         try:
             read_as = [(given, self._find(given["weight"])) for given in _CALLS[name](args, kwargs, result)]
         except _UNREAD:
-            return
+            return []
+        uses = []
         for given, found in read_as:
-            if found is None:
-                continue
-            bias = given.get("bias")
-            adds = self._find(bias)
-            config = {**self.config, **given.get("config", {})}
-            if bias is not None and adds is None:
-                config["opaque"] = f"{type(self.module).__name__}.forward adds a bias that it computes"
-            weight = given.get("rows", _same)(found[1])
-            use = Use(name, _where(found[0], weight), None if adds is None else _where(*adds))
-            read, left = (self._unfolded(given[name]) for name in ("input", "output"))
-            self.probe.used(use, {"input": read}, config, left)
+            if found is not None:
+                adds = self._find(given.get("bias"))
+                weight = given.get("rows", _same)(found[1])
+                uses.append((Use(name, _where(found[0], weight), None if adds is None else _where(*adds)), given))
+        return uses
 
-    def _unfolded(self, value: torch.Tensor) -> torch.Tensor:
+    def unfolded(self, value: torch.Tensor) -> torch.Tensor:
         """An attention folds steps and batch into one axis before its last projection: with two axes again."""
         folded = value.ndim == 2 and len(self.lead) == 2 and value.shape[0] == self.lead[0] * self.lead[1]
-        return value.detach().reshape(*self.lead, value.shape[-1]) if folded else value
+        return value.reshape(*self.lead, value.shape[-1]) if folded else value
 
 
 def _lines(kind: Kind) -> Iterable[Mapping[str, str]]:

@@ -10,12 +10,15 @@ import torch
 from ...arrays import Array
 from ...axes import Key
 from ...errors import EditError
+from ...plan import Answer, Work
 from .editing import TorchLedger
 from .freezing import Frozen
 from .names import canonical
 from .offloaded import Offloaded
 from .packed import codecs_of
-from .storage import Slot, dtype_name, submodule
+from .storage import Slot, dtype_name, peel, submodule
+from .surgery import Resized, resize
+from .surgery_answers import answered
 from .untying import Untied, untie
 
 __all__ = ["TorchKeeper"]
@@ -67,6 +70,12 @@ class TorchKeeper:
             shown = value if memory is None else _view(memory, value)
             entries.append((name, dtype_name(value.dtype), tuple(value.shape), _chunker(shown)))
         return entries, ties
+
+    def resize(self, arrays: Mapping[str, Array], work: Work, optimizer: Any = None) -> Resized:
+        return resize(self.model, arrays, work, optimizer)
+
+    def answer(self, x: Any, times: int = 0) -> Answer:
+        return answered(peel(self.model), x, times)
 
     def held(self) -> torch.nn.Module:
         """The module itself: its arrays are edited in place."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -15,16 +15,21 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ...attended import Attended, Wanted
 from ...axes import Key
+from ...clamps import Between, Clamp
 from ...errors import PatchclampError, RunError
+from ...flow.cells import Cells
+from ...flow.edges import Traced
 from ...formulas import Precision
 from ...geometry import NOTHING
 from ...protocols import Probe
 from .attention import watching
+from .clamping import clamped
 from .hearing import listening
 from .running import hollow, listened, running
 from .scripted import is_scripted
 from .stepwise import stepwise
 from .storage import submodule
+from .tracing import traced
 from .turns import raised
 
 __all__ = ["TorchRunner"]
@@ -85,6 +90,23 @@ class TorchRunner:
         """The output shape of one layer by itself on an input of `shape`; nothing is computed."""
         return TorchRunner(submodule(self.model, layer)).shapes([""], shape[1:], "")[""][0][1]
 
+    def clamped(self, clamps: Sequence[Clamp], between: Between | None = None) -> AbstractContextManager[None]:
+        """While this holds, every run of the model in this thread gives the clamps' values in place of its own."""
+        return clamped(self.model, clamps, between)
+
+    def trace(self, cells: Cells, x: Any, numbers: bool = True) -> Traced:
+        """Follow every neuron of `cells` through one run on `x`, to all that listen to it.
+
+        Without `numbers` nothing is computed: the tensors of the run have shapes only, and there are no gains.
+        """
+        hollowed = any(value.is_meta for value in self.model.parameters())
+        numbers = numbers and not hollowed
+        given = _given(x, torch.device("meta") if hollowed else None)
+        with running(self.model), torch.no_grad(), nullcontext() if numbers else _fake():
+            if hollowed:
+                hollow(self.model)
+            return traced(self.model, cells, lambda: self._call(given), given, numbers)
+
     def copy(self, value: Any, key: Key = ()) -> Any:
         """A copy of part of a tensor, detached, in memory of its own; nested tuples and dicts are copied whole."""
         if isinstance(value, torch.Tensor):
@@ -144,14 +166,13 @@ class TorchRunner:
         name = str(left.dtype).removeprefix("torch.")
         return Precision(result, gathered, product, f"{name}; {why}" if why else name, _least(left.dtype))
 
-    def _call(self, x: Any) -> None:
+    def _call(self, x: Any) -> Any:
         try:
             if isinstance(x, tuple) and not hasattr(x, "_fields"):  # a packed sequence is one argument
-                self.model(*map(_tensor, x))
-            elif isinstance(x, Mapping):
-                self.model(**{name: _tensor(item) for name, item in x.items()})
-            else:
-                self.model(_tensor(x))
+                return self.model(*map(_tensor, x))
+            if isinstance(x, Mapping):
+                return self.model(**{name: _tensor(item) for name, item in x.items()})
+            return self.model(_tensor(x))
         except PatchclampError:
             raise
         except Exception as error:
@@ -220,6 +241,16 @@ def _tensor(x: Any) -> Any:
     if isinstance(x, (np.ndarray, np.generic)) or (isinstance(x, list) and x and not isinstance(x[0], torch.Tensor)):
         return torch.as_tensor(x)
     return x
+
+
+def _given(x: Any, device: torch.device | None) -> Any:
+    """What the model is called with, as tensors, which are known then by their memory; on a device, if one is named."""
+    if isinstance(x, tuple) and not hasattr(x, "_fields"):
+        return tuple(_given(item, device) for item in x)
+    if isinstance(x, Mapping):
+        return {name: _given(item, device) for name, item in x.items()}
+    found = _tensor(x)
+    return found.to(device) if device is not None and isinstance(found, torch.Tensor) else found
 
 
 def _describe(x: Any) -> str:

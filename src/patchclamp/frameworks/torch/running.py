@@ -18,7 +18,7 @@ from .sharded import is_sharded, resharded, whole
 from .storage import submodule
 from .unchanged import unchanged
 
-__all__ = ["early", "facts", "hollow", "listened", "running", "seen"]
+__all__ = ["eager", "early", "facts", "hollow", "listened", "running", "seen"]
 
 
 _LOCKS: WeakKeyDictionary[torch.nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -32,21 +32,22 @@ def running(model: torch.nn.Module) -> Iterator[None]:
     A compiled graph calls no hooks that came after it, and would be compiled anew with them.
     """
     resharded(model)
-    with _LOCKS.setdefault(model, threading.RLock()), unchanged(model), _eager():
+    with _LOCKS.setdefault(model, threading.RLock()), unchanged(model), eager():
         try:
             yield
         finally:
             resharded(model)
 
 
-def _eager() -> AbstractContextManager[Any]:
+def eager() -> AbstractContextManager[Any]:
+    """Run what torch.compile compiled as the Python that it was made from."""
     if "torch._dynamo" not in sys.modules:
         return nullcontext()
     stance = getattr(torch.compiler, "set_stance", None)
     if stance is None:  # before torch 2.6
         return nullcontext()
-    eager: AbstractContextManager[Any] = stance("force_eager")
-    return eager
+    forced: AbstractContextManager[Any] = stance("force_eager")
+    return forced
 
 
 def hollow(model: torch.nn.Module) -> None:

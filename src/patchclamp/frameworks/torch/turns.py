@@ -34,9 +34,11 @@ class Turn(Protocol):
     idle: bool
     """Whether the layer runs again inside this call: what happens then is not this call's."""
 
-    def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None: ...
+    def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the layer is given instead, (args, kwargs), or None."""
 
-    def leave(self, output: Any) -> None: ...
+    def leave(self, output: Any) -> Any:
+        """What the layer gives instead, or None."""
 
     def drop(self) -> None:
         """The call raised, also in `enter` or `leave`. Must not raise."""
@@ -58,15 +60,15 @@ def following(module: torch.nn.Module, turn: Callable[[], Turn], *, first: bool 
         running.append(turn())
 
     # In another thread torch may meet a hook that is half registered, and leave the keyword arguments out.
-    def before(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
-        if threading.get_ident() == mine:
-            running[-1].enter(args, kwargs or {})
+    def before(_: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+        return running[-1].enter(args, kwargs or {}) if threading.get_ident() == mine else None
 
-    def after(_: torch.nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def after(_: torch.nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if threading.get_ident() != mine:
-            return
-        running[-1].leave(output)
+            return None
+        instead = running[-1].leave(output)
         left.append(running[-1])
+        return instead
 
     def end(*_: Any) -> None:
         if not running or threading.get_ident() != mine:

@@ -1,0 +1,1 @@
+"""Who stands behind each element of each array while a network runs: labels of neurons, carried from layer to layer."""

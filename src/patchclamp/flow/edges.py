@@ -1,0 +1,79 @@
+"""What a trace ends as: every connection once, in columns, with its gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from .cells import Cells, Reader
+
+__all__ = ["Mixed", "Touch", "Traced"]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Neurons that reach slots of one reader only through a mixture of them all.
+
+    group   which group of neurons (`Traced.groups`)
+    """
+
+    group: int
+    reader: int
+    tags: int
+    slots: Ints
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Which neurons pass which elements of a parameter that is no weight: a norm's scale, statistics, a slope.
+
+    One row for each pair of an index along `axis` and a label.
+    """
+
+    path: str
+    axis: int
+    index: Ints
+    label: Ints
+
+
+@dataclass(frozen=True)
+class Traced:
+    """Every connection that a run showed.
+
+    source, reader, slot, tags   columns of the direct connections: a label of `cells`, an index of `cells.readers`, a
+                                 slot of it, an index of `tag_names`
+    gain, low, high              the change of the slot per unit change of the neuron at all its positions: the mean over
+                                 the positions and examples seen, the least, the greatest; NaN where there are no numbers
+    count                        how many positions and examples these were
+    groups, mixed                what is heard through mixtures only
+    outputs                      labels that the network itself returns, direct or in a mixture
+    ran                          labels of the neurons that ran
+    touches                      which neurons pass through which elements of other parameters
+    notes                        where the trail may have been lost, by name
+    """
+
+    cells: Cells
+    source: Ints
+    reader: Ints
+    slot: Ints
+    tags: Ints
+    gain: Floats
+    low: Floats
+    high: Floats
+    count: Ints
+    tag_names: tuple[tuple[str, ...], ...]
+    groups: tuple[Ints, ...] = ()
+    mixed: tuple[Mixed, ...] = ()
+    outputs: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    ran: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    touches: tuple[Touch, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        return tuple(self.cells.readers)

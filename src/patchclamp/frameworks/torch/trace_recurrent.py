@@ -1,0 +1,116 @@
+"""Recurrent layers of torch, which run as one operation: who reads what inside is said here.
+
+The input goes to the first layer of a stack, the units of a layer to the next one and, through time, to themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...flow.rules import fresh
+from ...flow.shadow import Ints, Shadow, coded
+from .tracer import Tracer, tensors
+
+__all__ = ["RECURRENT"]
+
+Args = tuple[Any, ...]
+Named = dict[str, Any]
+
+
+def _read(tracer: Tracer, weight: torch.Tensor, shadow: Shadow | None) -> None:
+    """A matrix of a recurrent layer reads; the last axis of the shadow is its input."""
+    if shadow is None:
+        return
+    found = tracer.weights.found(weight, [0], [1], [])
+    width = weight.shape[1]
+    for reader, slots in found.reads:
+        tracer.flow.weighed(reader, slots, shadow.shaped(int(np.prod(shadow.shape)) // width, width))
+
+
+def _units(tracer: Tracer, weight: torch.Tensor, gates: int) -> Ints:
+    """The labels of the units whose gates are the rows of a matrix."""
+    labels = tracer.weights.found(weight, [0], [1], []).labels
+    return labels[: weight.shape[0] // gates]
+
+
+def _line(tracer: Tracer, labels: Ints, words: tuple[str, ...] = ()) -> Shadow:
+    """Units by themselves, as what another matrix reads."""
+    codes = coded(labels, tracer.flow.tags.number(words))[None, None]
+    return Shadow(codes, np.ones(codes.shape) if tracer.numbers else None)
+
+
+def _stack(gates: int, states: int) -> Callable[..., None]:
+    def rule(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
+        names = [one.name for one in func._schema.arguments]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        packed = "batch_sizes" in given
+        x = given["data" if packed else "input"]
+        weights = list(given["params"])
+        biased, directions = given["has_biases"], 2 if given["bidirectional"] else 1
+        layers = given["num_layers"]
+        each = len(weights) // (layers * directions)
+        projected = gates == 4 and each in (3, 5)
+        hidden = given["hx"]
+        hidden = list(hidden) if isinstance(hidden, (list, tuple)) else [hidden]
+        below: Shadow | None = tracer.shadow(x)
+        every: list[Ints] = []
+        top: list[Ints] = []
+        for layer in range(layers):
+            top = []
+            for direction in range(directions):
+                at = (layer * directions + direction) * each
+                weight_ih, weight_hh = weights[at : at + 2]
+                units = _units(tracer, weight_ih, gates)
+                tracer.flow.ran(units)
+                _read(tracer, weight_ih, below)
+                state = tracer.shadow(hidden[0])
+                if state is not None:
+                    one = layer * directions + direction
+                    _read(tracer, weight_hh, state.each(lambda plane, one=one: plane[one]))  # type: ignore[misc]
+                if projected:
+                    projection = weights[at + each - 1]
+                    _read(tracer, projection, _line(tracer, units))
+                    units = tracer.weights.found(projection, [0], [1], []).labels
+                    tracer.flow.ran(units)
+                _read(tracer, weight_hh, _line(tracer, units, ("through time",)))
+                top.append(units)
+            every += top
+            below = _line(tracer, np.concatenate(top))
+        results = list(tensors(out))
+        for result in (results[0], *results[1 : 1 + states]):
+            labels = np.concatenate(top) if result is results[0] else np.stack(every)[:, None, :]
+            if result is not results[0] and result.ndim == 2:
+                labels = labels[:, 0]
+            if labels.shape[-1] == result.shape[-1]:
+                tracer.put(result, fresh(tracer.flow, labels, tuple(result.shape), tracer.numbers))
+
+    return rule
+
+
+def _cell(gates: int, states: int) -> Callable[..., None]:
+    def rule(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
+        x, hidden, weight_ih, weight_hh = args[:4]
+        state = hidden[0] if isinstance(hidden, (list, tuple)) else hidden
+        units = _units(tracer, weight_ih, gates)
+        _read(tracer, weight_ih, tracer.shadow(x))
+        _read(tracer, weight_hh, tracer.shadow(state))
+        for result in list(tensors(out))[:states]:
+            tracer.put(result, fresh(tracer.flow, units, tuple(result.shape), tracer.numbers))
+
+    return rule
+
+
+RECURRENT: dict[str, Callable[..., None]] = {
+    "lstm": _stack(4, 2),
+    "gru": _stack(3, 1),
+    "rnn_tanh": _stack(1, 1),
+    "rnn_relu": _stack(1, 1),
+    "lstm_cell": _cell(4, 2),
+    "gru_cell": _cell(3, 1),
+    "rnn_tanh_cell": _cell(1, 1),
+    "rnn_relu_cell": _cell(1, 1),
+}

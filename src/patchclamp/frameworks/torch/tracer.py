@@ -1,0 +1,158 @@
+"""A dispatch mode that carries shadows through every operation of torch.
+
+Under inference mode it sees the high-level ones: linear, conv2d, layer_norm, scaled_dot_product_attention, lstm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+from ...flow.flow import Flow
+from ...flow.rules import unknown
+from ...flow.shadow import Shadow
+from .trace_store import Store
+from .trace_weights import Weights
+
+__all__ = ["Tracer", "is_view", "tensors"]
+
+
+class Tracer(TorchDispatchMode):
+    """The shadows of one run: told of every operation, it finds the rule that holds for it.
+
+    numbers  whether the run has numbers, and with them gains
+    """
+
+    def __init__(self, flow: Flow, weights: Weights, rules: Mapping[str, Callable[..., None]], numbers: bool) -> None:
+        super().__init__()
+        self.flow = flow
+        self.weights = weights
+        self.rules = rules
+        self.numbers = numbers
+        self.store = Store()
+        self.stack: list[str] = []
+        self.before: torch.Tensor | None = None
+        """What the operand of an operation in place was."""
+        self.opaque = 0
+        """How many layers run now whose inside is not looked at."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        operands = [t for t in tensors((args, kwargs))]
+        before = [(t, self._known(t)) for t in operands]
+        mutable = self.numbers and not self.opaque and func._schema.is_mutable and args
+        self.before = args[0].clone() if mutable and isinstance(args[0], torch.Tensor) else None
+        out = func(*args, **kwargs)
+        if not self.opaque:
+            with _disable_current_modes():
+                self._pass(func, args, kwargs, out, [t for t, shadow in before if shadow is not None])
+        return out
+
+    @property
+    def here(self) -> str:
+        """The innermost layer that runs now."""
+        return self.stack[-1] if self.stack else ""
+
+    def shadow(self, value: Any) -> Shadow | None:
+        """Who stands behind a tensor; None behind anything else."""
+        return self.store.get(value) if isinstance(value, torch.Tensor) else None
+
+    def put(self, value: Any, shadow: Shadow | None) -> None:
+        if isinstance(value, torch.Tensor):
+            floating = value.is_floating_point() or value.is_complex()
+            self.store.put(value, shadow if floating else None)
+
+    def array(self, value: Any) -> Any:
+        """The numbers of a tensor as NumPy, or a number; None in a run without numbers."""
+        if not isinstance(value, torch.Tensor):
+            return value
+        if not self.numbers or value.is_meta:
+            return None
+        wide = value.detach().to("cpu", torch.complex128 if value.is_complex() else torch.float64)
+        return wide.resolve_conj().resolve_neg().numpy()
+
+    def lost(self, func: Any, out: Any, shadows: Sequence[Shadow]) -> None:
+        """An operation of which nothing is known: the answer says so by its name."""
+        name = str(func.name() if hasattr(func, "name") else func).partition(".")[0]
+        text = f"unknown from {name} at {self.here or 'the network itself'}"
+        self.flow.note(text)
+        for value in tensors(out):
+            self.put(value, unknown(self.flow, shadows, tuple(value.shape), text))
+
+    def _known(self, tensor: torch.Tensor) -> Shadow | None:
+        """The shadow of an operand; an array of numbers that was never seen is of unknown origin."""
+        if self.opaque or tensor in self.store:
+            return self.shadow(tensor)
+        if tensor.layout != torch.strided:
+            return None
+        if self.weights.origin(tensor) is None:
+            self.store.see(tensor)
+            if tensor.is_floating_point() and tensor.ndim and tensor.numel():
+                text = f"unknown origin: an array of shape {tuple(tensor.shape)} at {self.here or 'the network itself'}"
+                self.flow.note(text)
+                self.put(tensor, unknown(self.flow, (), tuple(tensor.shape), text))
+        return self.shadow(tensor)
+
+    def _pass(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, shaded: list[torch.Tensor]
+    ) -> None:
+        name = func._schema.name.partition("::")[2]
+        self.weights.layer = self.here
+        made = list(tensors(out))
+        rule = self.rules.get(name)
+        if rule is None and torch.Tag.pointwise in func.tags:
+            rule = self.rules["pointwise"]
+        if not shaded and name not in SOURCES:
+            self._silent(func, args, kwargs, made)
+        elif rule is not None:
+            rule(self, func, args, kwargs, out)
+        elif not all(is_view(value, args, kwargs) for value in made):
+            floating = [value for value in made if value.is_floating_point()]
+            if floating:
+                self.lost(func, floating, [s for t in shaded if (s := self.shadow(t)) is not None])
+        for value in made:
+            self.store.see(value)
+
+    def _silent(self, func: Any, args: Any, kwargs: Any, made: Sequence[torch.Tensor]) -> None:
+        """Nobody stands behind the operands. What was made of weights alone are those weights, in another form."""
+        if func._schema.is_mutable:
+            for value in made:
+                if self.shadow(value) is not None:
+                    self.put(value, None)
+        for value in made:
+            like = [t for t in tensors((args, kwargs)) if t.shape == value.shape and self.weights.origin(t) is not None]
+            if like and value.is_floating_point() and not is_view(value, args, kwargs):
+                self.weights.made(max(like, key=lambda t: t.numel()), value)
+
+
+SOURCES = frozenset(
+    """linear matmul mm bmm addmm addbmm baddbmm mv addmv dot einsum convolution _convolution conv1d conv2d conv3d
+    conv_transpose1d conv_transpose2d conv_transpose3d embedding embedding_bag bilinear lstm gru rnn_tanh rnn_relu
+    lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell _grouped_mm _scaled_mm fill_ zero_ copy_""".split()
+)
+"""Operations that are looked at also where nobody stands behind their operands: they may use weights."""
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in nested lists, tuples and mappings, and in the fields of the outputs that libraries make."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors(item)
+    elif hasattr(value, "__dataclass_fields__"):
+        for field in value.__dataclass_fields__:
+            yield from tensors(getattr(value, field))
+
+
+def is_view(value: torch.Tensor, args: Any, kwargs: Any) -> bool:
+    key = value.untyped_storage()._cdata
+    return any(t.untyped_storage()._cdata == key for t in tensors((args, kwargs)) if t.layout == torch.strided)

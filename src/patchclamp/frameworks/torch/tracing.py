@@ -1,0 +1,106 @@
+"""Follow every neuron of a live module through one forward, to all that listen to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...flow.cells import Cells
+from ...flow.edges import Traced
+from ...flow.flow import Flow
+from ...flow.shadow import Shadow
+from ..surely import surely
+from .names import Named, named
+from .trace_ops import RULES
+from .trace_weights import Weights
+from .tracer import Tracer, tensors
+
+__all__ = ["traced"]
+
+INPUT = "the network's input"
+
+
+def traced(model: torch.nn.Module, cells: Cells, call: Callable[[], Any], inputs: Any, numbers: bool) -> Traced:
+    """Run `call` once, which calls the model on `inputs`, and follow every neuron.
+
+    Without `numbers` the run may be one of tensors that have shapes only; there are no gains then.
+    """
+    flow = Flow(cells)
+    parts = list(named(model))
+    tracer = Tracer(flow, Weights(cells, _arrays(parts)), RULES, numbers)
+    block = cells.add("", "", 1, text=INPUT)
+    for tensor in tensors(inputs):
+        if tensor.layout == torch.strided:
+            tracer.store.see(tensor)
+            codes = np.full((1, *tensor.shape), block.start, np.int64)
+            tracer.put(tensor, Shadow(codes, np.ones(codes.shape) if numbers else None))
+    for tensor in _held_elsewhere(parts):
+        tracer.store.see(tensor)
+    with ExitStack() as around:
+        around.enter_context(_plain_attention())
+        around.enter_context(torch.inference_mode())
+        for part in parts:
+            around.enter_context(_following(tracer, part))
+        around.enter_context(tracer)
+        out = call()
+    for tensor in tensors(out):
+        shadow = tracer.shadow(tensor)
+        if shadow is not None:
+            flow.arrived(shadow)
+    return flow.traced()
+
+
+def _arrays(parts: Iterable[Named]) -> Iterator[tuple[str, torch.Tensor]]:
+    for part in parts:
+        prefix = f"{part.name}." if part.name else ""
+        held: Any = {**part.module._parameters, **part.module._buffers}
+        for name, value in held.items():
+            if isinstance(value, torch.Tensor):
+                yield prefix + name, value
+        for stack_name, stack in getattr(part.module, "parametrizations", {}).items():
+            for name, value in (*stack.named_parameters(), *stack.named_buffers()):
+                yield f"{prefix}parametrizations.{stack_name}.{name}", value
+
+
+def _held_elsewhere(parts: Iterable[Named]) -> Iterator[torch.Tensor]:
+    """Tensors that modules hold as plain attributes, or in lists and dicts: constants of the network."""
+    for part in parts:
+        for name, value in part.module.__dict__.items():
+            if name not in ("_parameters", "_buffers", "_modules"):
+                yield from (t for t in tensors(value) if t.layout == torch.strided)
+
+
+@contextmanager
+def _following(tracer: Tracer, part: Named) -> Iterator[None]:
+    """Know when a layer runs."""
+
+    def enter(*_: Any) -> None:
+        tracer.stack.append(part.name)
+
+    def leave(*_: Any) -> None:
+        tracer.stack.pop()
+
+    handles = (
+        part.module.register_forward_pre_hook(enter, prepend=True),
+        part.module.register_forward_hook(leave, always_call=True),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Without torch's fast path, which runs a whole layer as one operation."""
+    was = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        surely(lambda: torch.backends.mha.set_fastpath_enabled(was))
