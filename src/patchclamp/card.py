@@ -35,6 +35,8 @@ WIDEST = 32
 """How many characters of an array's name a listing shows."""
 NOTES = 12
 """How many notes of a network it shows."""
+LINKS = 5
+"""How many of its strongest connections."""
 BUDGET = 200_000
 """How many numbers it reads for their norms, beyond the first neuron's."""
 
@@ -170,8 +172,44 @@ def neuron_card(model: Model, neurons: Neurons) -> Page:
         except PatchclampError as error:
             fields.append((array.word, f"cannot be shown: {error.message}"))
     return Page(
-        (Heading(address_text(model, neurons)), Text(explain_neuron(neurons)), Fields(tuple(fields)), *pictures)
+        (
+            Heading(address_text(model, neurons)),
+            Text(explain_neuron(neurons)),
+            Fields(tuple(fields)),
+            *_strongest(model, neurons),
+            *pictures,
+        )
     )
+
+
+def _strongest(model: Model, neurons: Neurons) -> Iterator[Part]:
+    """Whom it hears and who hears it most, where a wiring is kept: nothing is run for it."""
+    wiring = model.kept.get("wiring")
+    if wiring is None:
+        return
+    columns = (Column("neuron"), Column("array"), Column("weight x gain", "right"), Column("path", wrap=True))
+    for side, caption in (("in", "hears most"), ("out", "is most heard by")):
+        try:
+            found = wiring.strongest(neurons, LINKS, side)
+        except PatchclampError as error:
+            yield Text(f"{caption}: {error.message}")
+            continue
+        rows = tuple((_end(link, side), link.word, _worth(link), ", ".join(link.tags)) for link in found)
+        if rows:
+            yield Table(columns, rows, caption)
+        elif side == "out" and (why := wiring.outgoing(neurons).why):
+            yield Text(why)
+
+
+def _end(link: Any, side: str) -> str:
+    """The other end of a connection, with how many slots it goes by where these are several."""
+    address: str = link.source if side == "in" else link.listener
+    return f"{address} ({len(link.slots)} slots)" if len(link.slots) > 1 else address
+
+
+def _worth(link: Any) -> object:
+    """The weight x gain with its sign, where it is one number; else the size of them all."""
+    return link.value if link.value is not None else f"|{link.strength:.6g}|"
 
 
 def neurons_card(model: Model, neurons: Neurons) -> Page:

@@ -21,10 +21,14 @@ Met: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True)
 class Places:
-    """Where neurons stand in a tensor: one key each, and the names of the axes that every key leaves."""
+    """Where neurons stand in a tensor: one key each, and the names of the axes that every key leaves.
+
+    `rows` says which of the clamp's neurons they are, counted from 0; of a call that computes only some.
+    """
 
     keys: tuple[Key, ...]
     axes: tuple[str, ...]
+    rows: tuple[int, ...]
 
 
 class Clamp(Protocol):
@@ -54,7 +58,7 @@ class Clamp(Protocol):
     def called(self, use: Use, shape: tuple[int, ...]) -> Places | None:
         """Where they stand in what a functional call of the layer gives, or reads; None where it is not theirs."""
 
-    def replaced(self, values: Any, axes: tuple[str, ...]) -> Any:
+    def replaced(self, values: Any, places: Places) -> Any:
         """What stands for the values (neuron, *axes) that they have: broadcast to their shape; None leaves them."""
 
 

@@ -82,6 +82,15 @@ class Closure:
                 self.why[label] = why
         return len(new) > 0
 
+    def take_heads(self) -> None:
+        """Heads whose queries were asked for are asked for whole, with the keys and values that serve them alone."""
+        for heads in self.heads:
+            asked = self.removed[heads.queries[0]].all(1)
+            for labels in heads.queries:
+                self.take(labels[asked].ravel())
+            for labels in heads.shared:
+                self.take(labels[asked.reshape(heads.kv, heads.served).all(1)].ravel())
+
     def close(self) -> None:
         """Apply the rules until nothing is added."""
         growing = True

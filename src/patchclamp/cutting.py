@@ -69,7 +69,7 @@ class Cutting:
         for take in takes:
             if not take.index.shape[-1]:
                 raise EditError(f"nothing would be left of {arrays[take.path].path}", "keep at least one neuron")
-        return Work(takes, self.settings, layers)
+        return Work(takes, list(dict.fromkeys(self.settings)), layers)
 
     def _shears(self, array: Array) -> Shears:
         return self.shears.setdefault(array.path, Shears(array))
@@ -156,9 +156,8 @@ class Cutting:
 
     def _sources(self, reader: Reader, gone: Flags) -> str:
         closure = self.closure
-        here = (closure.traced.reader == reader.number) & closure.removed[closure.traced.source]
-        here &= gone[closure.traced.slot]
-        labels = np.unique(closure.traced.source[here])
+        edges = np.flatnonzero((closure.traced.reader == reader.number) & closure.removed[closure.traced.source])
+        labels = np.unique(closure.traced.source[edges[gone[closure.traced.slot[edges]]]])
         if not len(labels):
             return "its own state" if reader.axes[0][0] == "from" else "what goes"
         return self._named(labels)

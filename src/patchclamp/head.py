@@ -14,6 +14,7 @@ from .locate import locate
 from .model import LayerInfo, Model
 from .neuron import Selection
 from .record import PARTS, Record, record
+from .remove import Removal, Saved, removal
 from .shown import Shown
 from .verify import Check
 
@@ -95,6 +96,14 @@ class Head(Shown):
         parts = self.parts
         found = record(self.model, {str(part): part.neurons for part in parts.values()}, x, keep)
         return {name: found[str(part)] for name, part in parts.items()}
+
+    def removal(self, x: Any, **how: bool) -> Removal:
+        """Plan to take the head out of the live model for good: see `patchclamp.remove.removal`."""
+        return removal(self.model, [self.query.neurons], x, **how)
+
+    def remove(self, x: Any, optimizer: Any = None, **how: bool) -> Saved:
+        """Take the head out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()`."""
+        return self.removal(x, **how).apply(optimizer)
 
     def explain(self) -> str:
         """What it is, in words: its parts, and which key head serves it."""

@@ -162,7 +162,8 @@ class Model:
     """A network: every layer by name in the network's own order, and the runner if it can run.
 
     `aliases` are longer names of layers, as wrappers around the network have them (`module.conv1`), and the names that
-    a file has for them. `notes` are what people should know of the whole: what a file holds that is not read.
+    a file has for them. `notes` are what people should know of the whole: what a file holds that is not read. `kept` is
+    what runs have shown of it and is held on to: its wiring.
     """
 
     source: str
@@ -172,6 +173,7 @@ class Model:
     keeper: Any = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def ledger(self) -> Any:
         """A fresh ledger for an edit. Raises EditError where the network's numbers cannot be written."""

@@ -25,10 +25,12 @@ from .model import LayerInfo, Model, Neurons
 from .neuron import Neuron, Selection, Selections
 from .opening import open_any
 from .record import PARTS, Record, record
+from .remove import Removal, Saved, removal
 from .save import apply_delta, save_delta, save_network, save_undo
 from .shown import Shown
 from .slot import Slot, slot_of
 from .verify import Check, verify
+from .wiring_file import KEPT, NetworkWiring, wired
 
 __all__ = ["Layer", "LayerSlot", "Network", "NetworkEdit", "diff", "open"]
 
@@ -130,6 +132,20 @@ class Network(Shown):
             targets.update((str(one), one.info if isinstance(one, Layer) else one.neurons) for one in several)
         return record(self.model, targets, x, keep)
 
+    def wiring(self, x: Any = None, *, numbers: bool = True, load: str | PathLike[str] = "") -> NetworkWiring:
+        """Who listens to whom: every connection between neurons that a run on `x` shows, with its gain.
+
+        It is kept with the network, for `neuron.outgoing()` and `neuron.sources()`, until another is traced or
+        `refresh` is called; without `x` it is what is kept. Without `numbers` the run has shapes only: quick for large
+        networks, and without gains. `load` reads a file that `net.wiring().save(path)` wrote, instead of running.
+        Raises RunError where the network cannot run or nothing is kept, and for `load` as `NetworkWiring.load` does.
+        """
+        if load:
+            self.model.kept[KEPT] = NetworkWiring.load(load, self.model)
+        elif x is not None:
+            self.model.kept[KEPT] = NetworkWiring.of(self.model, x, numbers)
+        return wired(self.model)
+
     def tensors(self, x: Any, names: Iterable[str]) -> dict[str, Any]:
         """Run once on `x` and give tensors of the graph by name, whether a layer gives them or not: of an ONNX file.
 
@@ -150,6 +166,14 @@ class Network(Shown):
         """Change weights and put them back bit for bit: `with net.edit() as edit: edit["conv1[3]"].zero()`."""
         return NetworkEdit(self.model, self._find)
 
+    def removal(self, addresses: Iterable[Any], x: Any, **how: bool) -> Removal:
+        """Plan to take neurons, heads or experts out of the live model for good: see `patchclamp.remove.removal`."""
+        return removal(self.model, self._asked(addresses), x, changed=self.refresh, **how)
+
+    def remove(self, addresses: Iterable[Any], x: Any, optimizer: Any = None, **how: bool) -> Saved:
+        """Take neurons out for good, with all that reads them, and prove it on `x`: `removal(...).apply(optimizer)`."""
+        return self.removal(addresses, x, **how).apply(optimizer)
+
     @property
     def held(self) -> Any:
         """The network as it is now: the very object that was opened where its arrays can be written in place.
@@ -169,6 +193,15 @@ class Network(Shown):
         """Describe the network again, after its modules were changed."""
         self.model = open_any(self._thing, self._tree)
         self._found.clear()
+
+    def _asked(self, addresses: Iterable[Any]) -> list[Neurons]:
+        """The neurons of several addresses, or of what they give; of a head its queries, which stand for it."""
+        found: list[Neurons] = []
+        for address in [addresses] if isinstance(addresses, (str, Shown)) else addresses:
+            held: Any = address if isinstance(address, (Shown, Selections)) else self[address]
+            parts = held if isinstance(held, Selections) else [held.query] if isinstance(held, Head) else [held]
+            found += [locate(one.info, Address(one.name)) if isinstance(one, Layer) else one.neurons for one in parts]
+        return found
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
         """Where an address points, remembered: it is a matter of the network's structure alone."""

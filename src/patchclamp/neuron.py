@@ -23,9 +23,12 @@ from .locate import pick
 from .model import Model, Neurons
 from .read import address_text, fan_in, meant
 from .record import PARTS, Record, record
+from .remove import Removal, Saved, removal
 from .shown import Shown
 from .verify import Check, verify, verify_heads
 from .views import source
+from .wiring import Outgoing, Sources
+from .wiring_file import wired
 
 __all__ = ["Neuron", "Selection", "Selections"]
 
@@ -96,6 +99,18 @@ class _Held(Shown):
         run(self.model, {neurons.layer.name: capture}, x)
         return verify(self.model, neurons, capture.calls)
 
+    def outgoing(self, x: Any = None) -> Outgoing:
+        """Who hears it: every array of weights that reads it, where, with which weights, by which path, how strongly.
+
+        `x` is run once; without it the wiring that `net.wiring(x)` keeps is asked. Raises RunError where there is none
+        or the network cannot run, KindError for what is no source: a norm's neurons.
+        """
+        return wired(self.model, x).outgoing(self.neurons)
+
+    def sources(self, x: Any = None) -> Sources:
+        """Whom it hears: which neurons feed each of its incoming weights. As `outgoing`, the other way."""
+        return wired(self.model, x).sources(self.neurons)
+
     def export(self, path: str | PathLike[str], format: str = "", array: str = "") -> Exported:
         """Write its arrays as .csv, .json, .npy (one, chosen by `array`), .c or .h; see `patchclamp.export`."""
         return export(self.model, [self.neurons], path, format, array)
@@ -106,6 +121,14 @@ class _Held(Shown):
         It holds for every `torch.optim.Optimizer`, also with weight decay and momentum, and leaves the model as it is.
         """
         return freeze(self.model, self.neurons, str(self))
+
+    def removal(self, x: Any, **how: bool) -> Removal:
+        """Plan to take this out of the live model for good: what goes, and why. See `patchclamp.remove.removal`."""
+        return removal(self.model, [self.neurons], x, **how)
+
+    def remove(self, x: Any, optimizer: Any = None, **how: bool) -> Saved:
+        """Take this out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()` sees the smaller network."""
+        return self.removal(x, **how).apply(optimizer)
 
 
 class Neuron(_Held):

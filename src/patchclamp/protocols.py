@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .arrays import Array
 from .axes import Key
 from .clamps import Between, Clamp
-from .plan import Answer, Work
+
+if TYPE_CHECKING:
+    from .plan import Answer, Work
 
 __all__ = ["Keeper", "Probe", "Runner"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from .closure import Closure
 from .cutting import Cutting, Row
-from .errors import AddressError, EditError, KindError
+from .errors import AddressError, EditError, KindError, nearest
 from .fold import folded
+from .flow.cells import Cells
 from .flow.edges import Traced
 from .locate import address_of
 from .model import Model, Neurons
@@ -32,7 +33,7 @@ _MOST = 12
 """How many partners an error names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Saved(Shown):
     """What a removal saved: parameters and seconds of a forward, (before, after), and how it changed the output.
 
@@ -61,7 +62,7 @@ class Saved(Shown):
         return Page((Fields(tuple(rows)),))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Removal(Shown):
     """What a removal would take, and why. Nothing is changed before `apply`.
 
@@ -172,22 +173,25 @@ class Removal(Shown):
 
 
 def removal(
-    model: Model, asked: Sequence[Neurons], x: Any, *, partners: bool = False, fold: bool = False, exact: bool = True
+    model: Model, asked: Sequence[Neurons], x: Any, *, changed: Callable[[], None] = lambda: None, **how: bool
 ) -> Removal:
     """Plan to take neurons out of a live model. Nothing is changed.
 
     asked     the neurons; a whole expert is all of its hidden neurons
     x         what the network is called with: it is run once to see who reads them
-    partners  take along what must go too, such as the neuron that is added to one of these in a residual sum
-    fold      what a neuron gives whatever the input (a dead one's relu(bias)) goes on as a bias of those who read it
-    exact     refuse where a norm's statistic over the remaining neurons would be another
+    how       `partners`: take along what must go too, such as the neuron that is added to one of these in a residual sum
+              `fold`: what a neuron gives whatever the input (a dead one's relu(bias)) goes on as a bias of those who read it
+              `exact` (True): refuse where a norm's statistic over the remaining neurons would be another
+
+    changed   called when the model has other sizes
 
     Raises EditError, saying what would be left inconsistent: a partner that was not included, a neuron that the network
     returns, heads or groups that would be unequal, an array that cannot be replaced, a neuron that did not run.
     """
+    options = _options(how)
     if not hasattr(model.keeper, "resize"):
         raise EditError(f"neurons can be removed from live PyTorch modules, not from {model.source}", "load it in torch")
-    traced: Traced = model.runner.trace(x)
+    traced: Traced = model.runner.trace(Cells(model), x)
     words = _words(model, asked)
     closure = Closure(model, traced)
     wanted = np.concatenate([labels_of(closure, one) for one in asked]) if asked else np.zeros(0, np.int64)
@@ -195,18 +199,26 @@ def removal(
         raise EditError("no neuron was chosen", "nothing was changed")
     _refuse_silent(closure, wanted, words)
     closure.take(wanted)
+    closure.take_heads()
     closure.close()
     along = _along(closure)
-    if along and not partners:
+    if along and not options["partners"]:
         _refuse_partners(closure, along, words)
     _refuse_returned(closure, words)
     cutting = Cutting(closure)
     work = cutting.work()
-    if fold:
+    if options["fold"]:
         work = folded(model, x, closure, work)
     rerouted = bool(closure.dropped.any())
     read = list(cutting.read.values())
-    return Removal(model, x, words, work, cutting.rows, along, read, exact, rerouted)
+    return Removal(model, x, words, work, cutting.rows, along, read, options["exact"], rerouted, changed)
+
+
+def _options(how: Mapping[str, bool]) -> dict[str, bool]:
+    known = {"partners": False, "fold": False, "exact": True}
+    if unknown := [name for name in how if name not in known]:
+        raise EditError(f"a removal has no option {unknown[0]!r}", nearest(unknown[0], known))
+    return {**known, **how}
 
 
 def labels_of(closure: Closure, neurons: Neurons) -> Ints:
@@ -265,11 +277,12 @@ def _refuse_silent(closure: Closure, wanted: Ints, words: str) -> None:
 
 
 def _along(closure: Closure) -> list[str]:
-    return [closure.cells.text(label) for label in sorted(closure.why)]
+    """What goes and was not asked for; an expert's outputs and its row of the router are part of it."""
+    return [closure.cells.text(label) for label in sorted(closure.why) if closure.removed[label]]
 
 
 def _refuse_partners(closure: Closure, along: Sequence[str], words: str) -> None:
-    label, why = next(iter(closure.why.items()))
+    label, why = next((label, why) for label, why in closure.why.items() if closure.removed[label])
     several = f"{len(along)} neurons" if len(along) > 1 else "a neuron"
     raise EditError(
         f"without {words}, {several} would be left without a partner: {closure.cells.text(label)}, because {why}",

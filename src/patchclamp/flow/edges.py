@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from .cells import Cells, Reader
+from .shadow import LABEL, SHIFT
 
 __all__ = ["Mixed", "Touch", "Traced"]
 
@@ -53,7 +56,7 @@ class Traced:
     groups, mixed                what is heard through mixtures only
     outputs                      labels that the network itself returns, direct or in a mixture
     ran                          labels of the neurons that ran
-    touches                      which neurons pass through which elements of other parameters
+    touched                      (path, axis) of a parameter -> rows of the labels that met it, see `touches`
     notes                        where the trail may have been lost, by name
     """
 
@@ -71,8 +74,19 @@ class Traced:
     mixed: tuple[Mixed, ...] = ()
     outputs: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     ran: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    touches: tuple[Touch, ...] = ()
+    touched: Mapping[tuple[str, int], tuple[Ints, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def touches(self) -> tuple[Touch, ...]:
+        """Which neurons pass which elements of parameters that are no weights."""
+        found = []
+        for (path, axis), rows in self.touched.items():
+            labels = np.concatenate(rows)
+            index = np.broadcast_to(np.arange(labels.shape[1]), labels.shape)
+            pairs = np.unique(index[labels > 0] << SHIFT | labels[labels > 0])
+            found.append(Touch(path, axis, pairs >> SHIFT, pairs & LABEL))
+        return tuple(found)
 
     @property
     def readers(self) -> tuple[Reader, ...]:

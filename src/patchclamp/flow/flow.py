@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .cells import Cells, Reader
-from .edges import Mixed, Touch, Traced
+from .edges import Mixed, Traced
 from .registry import Groups, Tags
 from .shadow import LABEL, SHIFT, Floats, Ints, Shadow, label_of
 
 __all__ = ["Flow"]
+
+
+_Piece: TypeAlias = tuple[Ints, Ints, Floats, Floats, Floats, Ints]
+"""What one call showed of one reader: codes, slots, the sum of gains, the least, the greatest, how many."""
 
 
 class Flow:
@@ -22,7 +27,7 @@ class Flow:
         self.tags = Tags()
         self.groups = Groups()
         self.notes: dict[str, None] = {}
-        self._edges: list[tuple[Ints, Ints, Ints, Floats, Floats, Floats, Ints]] = []
+        self._edges: list[tuple[int, _Piece]] = []
         self._mixed: dict[tuple[int, int, int], list[Ints]] = {}
         self._outputs: list[Ints] = []
         self._ran: dict[int, Ints] = {}
@@ -54,13 +59,11 @@ class Flow:
 
     def touched(self, path: str, axis: int, shadow: Shadow, along: int) -> None:
         """A parameter that is no weight meets an array: its `axis` lies along the axis `along` of the shadow."""
-        size = shadow.shape[along]
-        labels = np.moveaxis(label_of(shadow.codes), along + 1, -1).reshape(-1, size)
-        if len(labels) > 1 and (labels == labels[:1]).all():
-            labels = labels[:1]
-        index = np.broadcast_to(np.arange(size), labels.shape)
-        pairs = np.unique(np.stack([index.ravel(), labels.ravel()]), axis=1)
-        self._touches.setdefault((path, axis), []).append(pairs[:, pairs[1] > 0])
+        size, planes = shadow.shape[along], shadow.codes.shape[0]
+        labels = np.moveaxis(label_of(shadow.codes), along + 1, -1).reshape(planes, -1, size)
+        if labels.shape[1] > 1 and (labels == labels[:, :1]).all():
+            labels = labels[:, :1]
+        self._touches.setdefault((path, axis), []).append(labels.reshape(-1, size))
 
     def note(self, text: str) -> None:
         """Where the trail may be lost."""
@@ -103,8 +106,7 @@ class Flow:
         self._add(reader, kinds[which[first]], slots[column[first]], stats, count)
 
     def _add(self, reader: Reader, codes: Ints, slots: Ints, stats: Sequence[Floats], count: Ints) -> None:
-        number = np.full(len(codes), reader.number)
-        self._edges.append((codes, number, slots, stats[0], stats[1], stats[2], count))
+        self._edges.append((reader.number, (codes, slots, stats[0], stats[1], stats[2], count)))
 
     def _mix(self, reader: Reader, slots: Ints, mixed: Ints) -> None:
         rows = mixed[:1] if (mixed == mixed[:1]).all() else mixed
@@ -116,40 +118,53 @@ class Flow:
 
     def traced(self) -> Traced:
         """All of it in columns, each connection once."""
-        columns = [np.concatenate(column) for column in zip(*self._edges, strict=True)] if self._edges else []
-        codes, reader, slot, total, low, high, count = columns or [np.zeros(0, np.int64)] * 7
-        order = np.lexsort((codes, slot, reader))
-        codes, reader, slot = codes[order], reader[order], slot[order]
-        fresh = np.ones(len(codes), bool)
-        fresh[1:] = (codes[1:] != codes[:-1]) | (slot[1:] != slot[:-1]) | (reader[1:] != reader[:-1])
-        starts = np.flatnonzero(fresh)
-        if len(codes):
-            count = np.add.reduceat(count[order], starts)
-            total = np.add.reduceat(total[order], starts)
-            low = np.minimum.reduceat(low[order], starts)
-            high = np.maximum.reduceat(high[order], starts)
-        codes = codes[fresh]
+        pieces: dict[int, list[_Piece]] = {}
+        for number, piece in self._edges:
+            pieces.setdefault(number, []).append(piece)
+        once = [held[0] if len(held) == 1 else _united(held) for held in pieces.values()]
+        reader = np.repeat(np.array(list(pieces), np.int64), [len(piece[0]) for piece in once])
+        empty: list[Any] = [np.zeros(0, np.int64)] * 2 + [np.zeros(0)] * 3 + [np.zeros(0, np.int64)]
+        codes, slot, total, low, high, count = (
+            [np.concatenate(column) for column in zip(*once, strict=True)] if once else empty
+        )
         return Traced(
             self.cells,
             label_of(codes),
-            reader[fresh],
-            slot[fresh],
+            reader,
+            slot,
             codes >> SHIFT,
-            (total / np.maximum(count, 1)).astype(float),
-            low.astype(float),
-            high.astype(float),
-            count.astype(np.int64),
+            total / np.maximum(count, 1),
+            low,
+            high,
+            count,
             tuple(self.tags.names),
             tuple(self.groups.members),
             tuple(Mixed(g, r, t, np.unique(np.concatenate(slots))) for (g, r, t), slots in self._mixed.items()),
             _labels(self._outputs),
             _labels(self._ran.values()),
-            tuple(
-                Touch(path, axis, *np.unique(np.concatenate(pairs, axis=1), axis=1))
-                for (path, axis), pairs in self._touches.items()
-            ),
+            {key: tuple(rows) for key, rows in self._touches.items()},
             tuple(self.notes),
         )
+
+
+def _united(pieces: Sequence[_Piece]) -> _Piece:
+    """What several calls of one layer showed, each connection once."""
+    codes, slot, total, low, high, count = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    order = np.lexsort((codes, slot))
+    codes, slot = codes[order], slot[order]
+    fresh = np.ones(len(codes), bool)
+    fresh[1:] = (codes[1:] != codes[:-1]) | (slot[1:] != slot[:-1])
+    starts = np.flatnonzero(fresh)
+    if not len(starts):
+        return pieces[0]
+    return (
+        codes[fresh],
+        slot[fresh],
+        np.add.reduceat(total[order], starts),
+        np.minimum.reduceat(low[order], starts),
+        np.maximum.reduceat(high[order], starts),
+        np.add.reduceat(count[order], starts),
+    )
 
 
 def _labels(parts: Iterable[Ints]) -> Ints:

@@ -8,7 +8,17 @@ import numpy as np
 
 from .shadow import LABEL, SHIFT, Ints, Shadow, label_of, tag_of
 
-__all__ = ["Groups", "Tags"]
+__all__ = ["Groups", "Tags", "pairs_of"]
+
+
+_ODD = -0x61C8864680B583EB
+"""By which a number is multiplied to tell pairs apart by one number, modulo 2**64."""
+
+
+def pairs_of(a: Ints, b: Ints) -> tuple[list[tuple[int, int]], Ints]:
+    """The pairs that stand at the same places, each once, and which of them stands at each place, flat."""
+    _, first, which = np.unique((a * _ODD + b).ravel(), return_index=True, return_inverse=True)
+    return list(zip(a.ravel()[first].tolist(), b.ravel()[first].tolist(), strict=True)), which.ravel()
 
 
 class Tags:
@@ -50,9 +60,9 @@ class Tags:
         """Codes of equal labels that have both paths."""
         if (a == b).all():
             return a
-        pairs, which = np.unique(np.stack([tag_of(a), tag_of(b)]).reshape(2, -1), axis=1, return_inverse=True)
-        table = np.array([self.union(int(x), int(y)) for x, y in pairs.T], np.int64)
-        return table[which.reshape(a.shape)] << SHIFT | label_of(a)
+        first, which = pairs_of(tag_of(a), tag_of(b))
+        table = np.array([self.union(x, y) for x, y in first], np.int64)
+        return table[which].reshape(a.shape) << SHIFT | label_of(a)
 
     def _by_set(self, key: tuple[str, ...]) -> int | None:
         """A path with the same words in another order is the same path."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .flow import Flow
+from .registry import pairs_of
 from .shadow import LABEL, SHIFT, Floats, Ints, Shadow, coded, label_of, layered
 
 __all__ = ["along", "fresh", "joined", "normed", "placed_in", "pointwise", "pooled", "reduced", "retagged", "unknown"]
@@ -98,12 +99,9 @@ def _mixed_union(flow: Flow, a: Ints | None, b: Ints | None) -> Ints | None:
         return b if a is None else a
     if a.shape == b.shape and (a == b).all():
         return a
-    both = np.stack([a.ravel(), b.ravel()])
-    if (both == both[:, :1]).all():
-        pairs, which = both[:, :1], np.zeros(both.shape[1], np.int64)
-    else:
-        pairs, which = np.unique(both, axis=1, return_inverse=True)
-    return np.array([_mixture(flow, x, y) for x, y in pairs.T.tolist()], np.int64)[which.ravel()].reshape(a.shape)
+    a, b = np.broadcast_arrays(a, b)
+    pairs, which = pairs_of(a, b)
+    return np.array([_mixture(flow, x, y) for x, y in pairs], np.int64)[which].reshape(a.shape)
 
 
 def _mixture(flow: Flow, a: int, b: int) -> int:

@@ -143,6 +143,10 @@ class Place:
         found.add(self._grid(indices, self.strides), numbers_of(self.model, self.read(indices)))
         return found
 
+    def slot_numbers(self, indices: Sequence[Ints]) -> Ints:
+        """The slot of each element at some indices: an array that broadcasts to what is read."""
+        return self._grid(indices, self.strides)
+
     def weight(self, coords: Mapping[str, int], slot: int) -> Any:
         """What one neuron reads from one slot: a number, or the numbers of a kernel, or of several gates."""
         return self.array.read(self.layout.key({**coords, **self.reader.coords(slot)}))

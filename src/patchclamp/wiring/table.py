@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RunError
+from ..flow.cells import Cells
 from ..flow.edges import Traced
 from ..model import Model
 from ..parts.tree import Column, Heading, Page, Part, Table, Text
@@ -30,8 +31,8 @@ INPUT = "the network's input"
 W = TypeVar("W", bound="Wiring")
 
 
-def traced(model: Model, x: Any) -> Traced:
-    """Every connection that a run on `x` shows.
+def traced(model: Model, x: Any, numbers: bool = True) -> Traced:
+    """Every connection that a run on `x` shows. Without `numbers` nothing is computed, and there are no gains.
 
     Raises RunError for a network that cannot run, or whose runs cannot be followed.
     """
@@ -44,7 +45,7 @@ def traced(model: Model, x: Any) -> Traced:
         what = f"runs of {model.framework} networks cannot be followed from layer to layer"
         hint = "PyTorch, Keras and ONNX networks can; where the next layer is known: net[...].slot(i)"
         raise RunError(what, hint)
-    found: Traced = trace(x)
+    found: Traced = trace(Cells(model), x, numbers)
     return found
 
 
@@ -63,9 +64,9 @@ class Wiring(Shown):
         self._index = Index(found)
 
     @classmethod
-    def of(cls: type[W], model: Model, x: Any) -> W:
+    def of(cls: type[W], model: Model, x: Any, numbers: bool = True) -> W:
         """Trace a network on `x`. Raises RunError where that cannot be done."""
-        return cls(traced(model, x))
+        return cls(traced(model, x, numbers))
 
     @property
     def model(self) -> Model:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..errors import KindError
 from ..flow.cells import Block, Cells
-from ..flow.edges import Mixed, Touch, Traced
+from ..flow.edges import Mixed, Traced
 from .places import Ints
 
-__all__ = ["differs", "same_cells", "united"]
+__all__ = ["differs", "neuron_words", "reading_words", "same_cells", "united"]
 
 
 def united(a: Traced, b: Traced) -> Traced:
@@ -40,14 +40,14 @@ def united(a: Traced, b: Traced) -> Traced:
         mixed=tuple(Mixed(*key, slots) for key, slots in mixed.items()),
         outputs=np.union1d(a.outputs, b.outputs),
         ran=np.union1d(a.ran, b.ran),
-        touches=_touches((*a.touches, *b.touches)),
+        touched=_touched(a, b),
         notes=tuple(dict.fromkeys((*a.notes, *b.notes))),
     )
 
 
 def differs(a: Cells, b: Cells) -> str:
     """Where the neurons or the arrays of two networks differ, in words; empty where they are numbered alike."""
-    for words in (_neurons, _reading):
+    for words in (neuron_words, reading_words):
         one, other = words(a), words(b)
         for left, right in zip(one, other, strict=False):
             if left != right:
@@ -71,14 +71,14 @@ def same_cells(*several: Cells) -> Cells:
     return cells
 
 
-def _neurons(cells: Cells) -> list[str]:
+def neuron_words(cells: Cells) -> list[str]:
     """Every population, in words."""
     blocks = (block for block in cells.blocks if not block.text and not block.array)
     named = ((".".join(filter(None, (block.layer, block.population))), block.count) for block in blocks)
     return [f"{name or 'the network itself'} has {count:,} neurons" for name, count in named]
 
 
-def _reading(cells: Cells) -> list[str]:
+def reading_words(cells: Cells) -> list[str]:
     """Every array that reads, in words."""
     readers = (reader for reader in cells.readers if reader.placed is not None)
     return [f"{r.path} reads {' x '.join(f'{name} {size}' for name, size in r.axes)}" for r in readers]
@@ -112,7 +112,7 @@ def _moved(traced: Traced, cells: Cells) -> Traced:
         tuple(Mixed(row.group, int(readers[row.reader]), row.tags, row.slots) for row in traced.mixed),
         labels[traced.outputs],
         labels[traced.ran],
-        tuple(Touch(t.path, t.axis, t.index, labels[t.label]) for t in traced.touches),
+        {key: tuple(labels[row] for row in rows) for key, rows in traced.touched.items()},
         traced.notes,
     )
 
@@ -166,11 +166,5 @@ def _edges(both: Sequence[Traced], tags: Sequence[Ints]) -> dict[str, Any]:
     return {**columns, "gain": mean, "low": lowest, "high": highest, "count": seen}
 
 
-def _touches(several: Iterable[Touch]) -> tuple[Touch, ...]:
-    """Rows of one parameter and axis together, each once."""
-    found: dict[tuple[str, int], Ints] = {}
-    for one in several:
-        rows = np.stack([one.index, one.label])
-        key = (one.path, one.axis)
-        found[key] = np.unique(np.concatenate([found[key], rows], axis=1) if key in found else rows, axis=1)
-    return tuple(Touch(path, axis, rows[0], rows[1]) for (path, axis), rows in found.items())
+def _touched(a: Traced, b: Traced) -> dict[tuple[str, int], tuple[Ints, ...]]:
+    return {key: (*a.touched.get(key, ()), *b.touched.get(key, ())) for key in {**a.touched, **b.touched}}

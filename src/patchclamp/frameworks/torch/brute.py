@@ -6,35 +6,22 @@ held to it. The network itself is run, and is left as it was.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.modules import module as every
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from ...errors import RunError
 from ...model import Model, Neurons
-from .brute_recurrent import RECURRENT, unrolled
-from .brute_still import bound, still, stilled
-from .brute_weights import Held, Ints, Owned, Weights
-from .runner import TorchRunner
-from .running import running
+from .brute_runs import Bench, Call, Elsewhere
+from .brute_weights import Held
 
 __all__ = ["Gain", "Listener", "gains", "listeners"]
 
-_LINEAR = torch.ops.aten.linear.default
-_ADDED = {"addmm": 0, "baddbmm": 0, "addbmm": 0, "addmv": 0, "linear": 2, "bilinear": 3}
-_ADDED |= {f"conv{way}{rank}d": 2 for way in ("", "_transpose") for rank in (1, 2, 3)} | {"convolution": 2}
-"""Where a weighing call is handed what it adds to its sums."""
 TRIALS = (1.0, -1.0, 12.0, -12.0)
-"""How far a neuron is moved in each run, in standard deviations of its layer's output; a negative one mirrors the one
-before. Small moves pass what saturates, large ones what is cut off."""
+"""How far a neuron is moved in each run, in standard deviations of its layer's output. Small moves pass what saturates,
+large ones what is cut off."""
 SMALLER = 0.1
 PATIENCE = 8
 
@@ -60,221 +47,6 @@ class Gain(NamedTuple):
     high: float
 
 
-class _Elsewhere(RunError):
-    """The network took another way than in its clean run: a branch, a router's choice."""
-
-
-@dataclass
-class _Call:
-    """One weighing call of the clean run, and what was seen of it in others."""
-
-    func: Any
-    owned: Owned
-    leaves: list[Any]
-    spec: Any
-    inputs: tuple[int, ...]
-    output: Any
-    mask: torch.Tensor | None
-    changed: dict[int, torch.Tensor] = field(default_factory=dict)
-
-    def again(self, places: Mapping[int, Any]) -> torch.Tensor:
-        """What the call gives with some arguments replaced."""
-        args, kwargs = tree_unflatten([places.get(place, leaf) for place, leaf in enumerate(self.leaves)], self.spec)
-        return _first(self.func(*args, **kwargs))
-
-
-Push = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""What becomes of an output: it and where the neuron's elements are."""
-See = Callable[[_Call, int, torch.Tensor], None]
-"""Told of every input of a weighing call of another run: the call of the clean run, which argument, what it is now."""
-
-
-class _Watch(TorchDispatchMode):
-    """One run: the clean one records, any other is frozen to it, pushed, and seen."""
-
-    def __init__(self, bench: Bench, push: Push | None, see: See | None) -> None:
-        super().__init__()
-        self.bench, self.push, self.see = bench, push, see
-        self.turns: Counter[Any] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        name = func.overloadpacket.__name__
-        if name in RECURRENT:
-            return unrolled(name, args, self._product, self._unit)
-        leaves, spec = tree_flatten((args, kwargs))
-        leaves = _wide(leaves)
-        owned = self.bench.weights.owned(func, args, leaves, self.bench.stack)
-        if owned is not None:
-            return self._weighing(func, owned, leaves, spec)
-        args, kwargs = tree_unflatten(leaves, spec)
-        if self.bench.held and stilled(name, any(at in self.bench.norms for at in self.bench.stack)):
-            return self._still(func, bound(func, args, kwargs))
-        made = func(*args, **kwargs)
-        self.bench.weights.follow(func, leaves, spec, made)
-        return made
-
-    def _weighing(self, func: Any, owned: Owned, leaves: list[Any], spec: Any) -> Any:
-        key = self._turn(func, owned.path, int(owned.ids.flat[0]))
-        if self.push is None:
-            self.bench.calls[key] = call = self.bench.called(func, owned, leaves, spec)
-            return _copied(call.output)
-        clean = self.bench.calls.get(key)
-        if clean is None or any(_differ(clean.leaves[place], leaves[place]) for place in clean.inputs):
-            raise _Elsewhere(f"the network took another way at {owned.path}")
-        for place in clean.inputs:
-            if self.see is not None:
-                self.see(clean, place, leaves[place])
-        output = _copied(clean.output)
-        if (added := self.bench.added(clean, leaves)) is not None:
-            output = clean.again({added: leaves[added]})
-        return output if clean.mask is None else _replaced(output, self.push(_first(output), clean.mask))
-
-    def _product(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        args = (x, weight, None)
-        owned = self.bench.weights.owned(_LINEAR, args, args, self.bench.stack)
-        if owned is None:
-            found: torch.Tensor = _LINEAR(x, weight)
-            return found
-        leaves, spec = tree_flatten((args, {}))
-        result: torch.Tensor = self._weighing(_LINEAR, owned, leaves, spec)
-        return result
-
-    def _unit(self, weight: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
-        """Units of a recurrent layer: the neuron is one column of them."""
-        index = self.bench.unit(weight)
-        if index is None:
-            return units
-        key = self._turn("unit", index)
-        if self.push is None:
-            self.bench.units[key] = units.clone()
-            return units
-        mask = torch.zeros_like(units, dtype=torch.bool)
-        mask[..., index] = True
-        return torch.where(mask, self.push(self.bench.units[key], mask), units)
-
-    def _still(self, func: Any, given: dict[str, Any]) -> Any:
-        key = self._turn(func)
-        if self.push is None:
-            made = func(**given)
-            self.bench.stills[key] = _copied(given), _copied(made)
-            return made
-        if key not in self.bench.stills or any(_differ(a, given[n]) for n, a in self.bench.stills[key][0].items()):
-            raise _Elsewhere(f"the network took another way at {func}")
-        return still(func, *self.bench.stills[key], given)
-
-    def _turn(self, *what: Any) -> Any:
-        self.turns[what] += 1
-        return (*what, self.turns[what])
-
-
-class Bench:
-    """A network, one of its neurons and an input: the clean run, and others held against it."""
-
-    def __init__(self, model: Model, neurons: Neurons, x: Any, held: bool) -> None:
-        if not isinstance(model.runner, TorchRunner):
-            raise RunError(f"{model.source} is no live network of torch", "give one that patchclamp.open made of a module")
-        if len(neurons.numbers) != 1:
-            raise RunError(f"{len(neurons.numbers)} neurons were asked for", "one at a time: their changes would mix")
-        self.module, self.x, self.held = model.runner.model, x, held
-        self.names = {id(part): name for name, part in self.module.named_modules()}
-        self.norms = {name for name, layer in model.layers.items() if layer.kind and layer.kind.role == "norm"}
-        self.weights = Weights(model, self.module)
-        self.calls: dict[Any, _Call] = {}
-        self.units: dict[Any, torch.Tensor] = {}
-        self.stills: dict[Any, tuple[Any, Any]] = {}
-        self.stack: list[str] = []
-        self.generator = torch.Generator().manual_seed(0)
-        self._neuron(neurons)
-        self.run(None, None)
-        if not self.units and all(call.mask is None for call in self.calls.values()):
-            raise RunError(f"neuron {neurons.numbers[0]} of {neurons.layer.name!r} did not run on this input")
-
-    def _neuron(self, neurons: Neurons) -> None:
-        """What is the neuron's: of each array the elements; of a recurrent layer the place in its output."""
-        number, cells = neurons.numbers[0], neurons.population
-        self.number = number
-        mine = [held for held in self.weights.held if held.layer is neurons.layer and held.population is cells]
-        self.share = {held.path: held.share(number) for held in mine}
-        self.own = {path for path, ids in self.share.items() if ids.size}
-        self.coords = cells.coords(number)
-        self.recurrent = any(held.recurrent for held in mine)
-
-    def unit(self, weight: torch.Tensor) -> int | None:
-        """Which of the units whose recurrent matrix this is the neuron is; None if it is of others."""
-        ids = self.weights.ids(weight)
-        if not self.recurrent or ids is None:
-            return None
-        mine = any(np.isin(self.share[path], ids).any() for path in self.own)
-        return self.coords["neuron"] if mine else None
-
-    def called(self, func: Any, owned: Owned, leaves: list[Any], spec: Any) -> _Call:
-        """A weighing call of the clean run."""
-        args, kwargs = tree_unflatten(leaves, spec)
-        output = func(*args, **kwargs)
-        added = _ADDED.get(func.overloadpacket.__name__)
-        floats = (p for p, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
-        inputs = tuple(place for place in floats if place not in (owned.place, added))
-        kept = [_copied(leaf) if place in (*inputs, added) else leaf for place, leaf in enumerate(leaves)]
-        call = _Call(func, owned, kept, spec, inputs, _copied(output), None)
-        call.mask = self._mask(call)
-        return call
-
-    def _mask(self, call: _Call) -> torch.Tensor | None:
-        """Which elements of a call's output are the neuron's: those that change when its weights alone are there."""
-        parts = [self.share[h.path] for h in call.owned.held if h.path in self.own and not (h.recurrent or self.recurrent)]
-        ids = call.owned.ids
-        here = np.isin(ids, np.concatenate(parts)) if parts else np.zeros(0, bool)
-        if not here.any():
-            return None
-        weight = call.leaves[call.owned.place]
-        given: dict[int, Any] = {place: self.noise(call.leaves[place]) for place in call.inputs}
-        alone = torch.where(torch.from_numpy(here), self.noise(weight), torch.zeros_like(weight))
-        none = torch.zeros_like(weight)
-        return call.again({**given, call.owned.place: alone}) != call.again({**given, call.owned.place: none})
-
-    def added(self, clean: _Call, leaves: Sequence[Any]) -> int | None:
-        """Which argument is added to the sums and is now another."""
-        place = _ADDED.get(clean.func.overloadpacket.__name__)
-        if place is None or place >= len(leaves) or not isinstance(leaves[place], torch.Tensor):
-            return None
-        return None if torch.equal(clean.leaves[place], leaves[place]) else place
-
-    def noise(self, like: torch.Tensor) -> torch.Tensor:
-        """Random numbers of either sign, none near zero."""
-        size = torch.rand(like.shape, generator=self.generator, dtype=torch.float64) + 0.5
-        sign = torch.randint(0, 2, like.shape, generator=self.generator) * 2 - 1
-        return (size * sign).to(like.device, like.dtype)
-
-    def run(self, push: Push | None, see: See | None) -> None:
-        """One run of the network. Without a push it is the clean one."""
-        self.weights.forget()
-        self.stack.clear()
-        watch = _Watch(self, push, see)
-        with running(self.module), _slow_attention(), torch.inference_mode(), self._listening(), watch:
-            TorchRunner(self.module)._call(self.x)
-        if push is not None and watch.turns.total() < len(self.calls) + len(self.units) + len(self.stills):
-            raise _Elsewhere("the network took another way")
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Know which modules run."""
-
-        def enter(module: torch.nn.Module, args: Any) -> None:
-            self.stack.append(self.names.get(id(module), "?"))
-
-        def leave(module: torch.nn.Module, args: Any, output: Any) -> None:
-            self.stack.pop()
-
-        handles = [every.register_module_forward_pre_hook(enter)]
-        try:
-            handles.append(every.register_module_forward_hook(leave, always_call=True))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-
 def listeners(model: Model, neurons: Neurons, x: Any, held: bool = False, seed: int = 0) -> set[Listener]:
     """Who hears one neuron; see `patchclamp.testing.listeners`."""
     bench = Bench(model, neurons, x, held)
@@ -291,9 +63,9 @@ def _pushed(bench: Bench, size: float) -> None:
         spread = base.double().std(correction=0).item() or 1.0
         return torch.where(mask, base + bench.noise(base) * (size * spread), base)
 
-    seen: list[tuple[_Call, int, torch.Tensor]] = []
+    seen: list[tuple[Call, int, torch.Tensor]] = []
 
-    def see(call: _Call, place: int, now: torch.Tensor) -> None:
+    def see(call: Call, place: int, now: torch.Tensor) -> None:
         clean = call.leaves[place]
         changed = (now != clean) & ~(now.isnan() & clean.isnan())
         if changed.any():
@@ -302,7 +74,7 @@ def _pushed(bench: Bench, size: float) -> None:
     for _ in range(PATIENCE):
         try:
             bench.run(push, see)
-        except _Elsewhere:
+        except Elsewhere:
             seen.clear()
             size *= SMALLER
             continue
@@ -312,9 +84,7 @@ def _pushed(bench: Bench, size: float) -> None:
     raise RunError("the network takes another way whenever this neuron moves, however little", "give another input")
 
 
-def gains(
-    model: Model, neurons: Neurons, x: Any, held: bool = True, step: float = 1e-6
-) -> dict[Listener, Gain]:
+def gains(model: Model, neurons: Neurons, x: Any, held: bool = True, step: float = 1e-6) -> dict[Listener, Gain]:
     """Gains by finite differences; see `patchclamp.testing.gains_by_difference`."""
     bench = Bench(model, neurons, x, held)
     ends: list[dict[tuple[int, int], torch.Tensor]] = []
@@ -329,11 +99,60 @@ def gains(
         for place in call.inputs:
             slope = (ends[0][id(call), place] - ends[1][id(call), place]) / (2 * step)
             if slope.any():
-                call.changed[place] = slope != 0
-                for listener, ids in _heard(bench, call):
-                    found.setdefault(listener, []).append(slope[_read(bench, call, place, ids)])
+                call.changed = {place: slope != 0}
+                for listener, held_by in _heard(bench, call):
+                    found.setdefault(listener, []).append(slope[_read(bench, call, place, listener, held_by)])
     return {listener: _gain(torch.cat(parts)) for listener, parts in found.items()}
 
 
 def _gain(slopes: torch.Tensor) -> Gain:
     return Gain(slopes.mean().item(), slopes.min().item(), slopes.max().item())
+
+
+def _heard(bench: Bench, call: Call) -> Iterator[tuple[Listener, Held | None]]:
+    """Whose slots a call's changed inputs enter: those whose weights have a slope when only what changed is there."""
+    reached = np.zeros(call.owned.ids.shape, bool)
+    for place, mask in call.changed.items():
+        reached |= _slope(bench, call, call.owned.place, {place: bench.noise(mask.double()) * mask})
+    if not reached.any():
+        return
+    for held in call.owned.held:
+        for slot in held.slots_of(call.owned.ids[reached]):
+            yield Listener(held.layer.name, held.population.name, held.path, slot), held
+    if not call.owned.held:
+        layer, _, name = call.owned.path.rpartition(".")
+        for slot in np.unique(np.nonzero(reached)[call.owned.entering % reached.ndim]):
+            yield Listener(layer, name, call.owned.path, int(slot)), None
+
+
+def _slope(bench: Bench, call: Call, of: int, given: Mapping[int, torch.Tensor]) -> Any:
+    """On which elements of one argument the call's result depends, with `given` for others and noise for the rest."""
+    places = (*call.inputs, call.owned.place)
+    leaves = {place: leaf.clone() for place, leaf in enumerate(call.leaves) if isinstance(leaf, torch.Tensor)}
+    leaves |= {place: bench.noise(call.leaves[place]) for place in places}
+    leaves |= {place: value.to(call.leaves[place].dtype) for place, value in given.items()}
+    leaves[of].requires_grad_()
+    with torch.enable_grad():
+        made = call.again(leaves)
+        slope = torch.autograd.grad(made, leaves[of], bench.noise(made.detach()), allow_unused=True)[0]
+    return np.zeros(tuple(leaves[of].shape), bool) if slope is None else (slope != 0).cpu().numpy()
+
+
+def _read(bench: Bench, call: Call, place: int, listener: Listener, held: Held | None) -> torch.Tensor:
+    """Which elements of an input one slot reads; of a convolution all of its channel."""
+    owned = call.owned
+    if held is None:
+        along = np.arange(owned.ids.shape[owned.entering]) == listener.slot
+        here = np.broadcast_to(
+            np.moveaxis(along[(..., *(None,) * (owned.ids.ndim - 1))], 0, owned.entering), owned.ids.shape
+        )
+    else:
+        here = np.isin(owned.ids, held.slots[listener.slot])
+    weight = call.leaves[owned.place]
+    read = _slope(bench, call, place, {owned.place: bench.noise(weight) * torch.from_numpy(np.array(here))})
+    if "conv" in call.func.overloadpacket.__name__:
+        axes = tuple(range(1 - weight.ndim + 1, 0))
+        read = np.broadcast_to(read.any(axes, keepdims=True), read.shape)
+        if read.ndim == weight.ndim:
+            read = np.broadcast_to(read.any(0, keepdims=True), read.shape)
+    return torch.from_numpy(np.array(read))

@@ -98,6 +98,22 @@ class Held:
         ids = self.ids
         return tuple(self._taken(ids, layout.keys({**fixed, **at})) for at in places)
 
+    @cached_property
+    def _by_number(self) -> tuple[Ints, Ints]:
+        """The elements that some slot has, in order, and the slot of each."""
+        ids = np.concatenate([np.zeros(0, np.int64), *self.slots])
+        slots = np.repeat(np.arange(len(self.slots)), [part.size for part in self.slots])
+        order = np.argsort(ids)
+        return ids[order], slots[order]
+
+    def slots_of(self, ids: Ints) -> list[int]:
+        """The slots that have any of these elements."""
+        known, slots = self._by_number
+        if not known.size:
+            return []
+        places = np.minimum(np.searchsorted(known, ids), known.size - 1)
+        return [int(slot) for slot in np.unique(slots[places[known[places] == ids]])]
+
     def _taken(self, ids: Ints, keys: Iterable[Key]) -> Ints:
         return np.concatenate([np.zeros(0, np.int64), *(ids[key].reshape(-1) for key in keys)])
 

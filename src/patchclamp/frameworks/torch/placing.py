@@ -52,7 +52,7 @@ def _rows(whole: torch.Tensor, keys: Sequence[Key], axis: int) -> torch.Tensor:
 def hold(whole: torch.Tensor, clamp: Clamp, places: Places) -> bool:
     """Put a clamp's values into a tensor; whether it had any."""
     values = taken(whole, places.keys)
-    held = clamp.replaced(values.detach(), places.axes)
+    held = clamp.replaced(values.detach(), places)
     if held is None:
         return False
     put(whole, places.keys, as_held(held, values, clamp))

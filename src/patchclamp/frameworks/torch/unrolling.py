@@ -63,7 +63,7 @@ class Unrolled:
             places = clamp.places(tuple(levels[-1].shape))
             pairs = list(zip(clamp.depths, places.keys, strict=True))
             values = torch.stack([taken(levels[depth], [key])[0] for depth, key in pairs])
-            given = clamp.replaced(values.detach(), places.axes)
+            given = clamp.replaced(values.detach(), places)
             if given is None:
                 continue
             for (depth, key), value in zip(pairs, as_held(given, values, clamp), strict=True):
