@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from os import PathLike
 from typing import Any
 
+from .ablate import To, ablated
 from .account import Accounting, account
 from .address import Address
 from .arrays import Array
@@ -173,6 +175,22 @@ class Network(Shown):
     def remove(self, addresses: Iterable[Any], x: Any, optimizer: Any = None, **how: bool) -> Saved:
         """Take neurons out for good, with all that reads them, and prove it on `x`: `removal(...).apply(optimizer)`."""
         return self.removal(addresses, x, **how).apply(optimizer)
+
+    def ablated(
+        self, addresses: Any, to: Any = "zero", *, data: Any = None, seed: int = 0
+    ) -> AbstractContextManager[None]:
+        """While this holds the network runs without these neurons, whoever runs it: `with net.ablated("conv1[3]"):`.
+
+        `addresses` is one or several (addresses, or what they give; a head stands for its outputs); `to`, `data` and
+        `seed` as in `Neuron.ablate`. Weights are not touched. Raises RunError at the end if nothing was silenced.
+        """
+        given = [addresses] if isinstance(addresses, (str, Shown, Selections)) else addresses
+        held = [self[one] if isinstance(one, str) else one for one in given]
+        parts = [part for one in held for part in (one if isinstance(one, Selections) else [one])]
+        whole = [
+            part.output if isinstance(part, Head) else part[:] if isinstance(part, Layer) else part for part in parts
+        ]
+        return ablated(self.model, [part.neurons for part in whole], To(to, data, seed))
 
     @property
     def held(self) -> Any:

@@ -8,6 +8,7 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
+from .ablate import Ablated, To, ablate, consumers
 from .address import ALL, Item, Span
 from .capture import Capture, run
 from .card import neuron_card, neurons_card
@@ -110,6 +111,16 @@ class _Held(Shown):
     def sources(self, x: Any = None) -> Sources:
         """Whom it hears: which neurons feed each of its incoming weights. As `outgoing`, the other way."""
         return wired(self.model, x).sources(self.neurons)
+
+    def ablate(self, x: Any, to: Any = "zero", *, data: Any = None, seed: int = 0, at: Iterable[Any] = ()) -> Ablated:
+        """What the network gives on `x` without these neurons: their value is zero, "mean", "resample", or given.
+
+        `at` names the only consumers that hear it (layers, addresses of neurons, or what these give), each on its
+        direct paths. `data` is what a mean is taken over, or whose values stand in; `seed` chooses the other example.
+        See `patchclamp.ablate`.
+        """
+        listeners = consumers(self.model, [at] if isinstance(at, (str, Shown)) else at)
+        return ablate(self.model, [self.neurons], x, To(to, data, seed), listeners)
 
     def export(self, path: str | PathLike[str], format: str = "", array: str = "") -> Exported:
         """Write its arrays as .csv, .json, .npy (one, chosen by `array`), .c or .h; see `patchclamp.export`."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .closure import Closure
 from .cutting import Cutting, Row
-from .errors import AddressError, EditError, KindError, nearest
+from .errors import AddressError, EditError, KindError, RunError, nearest
 from .fold import folded
 from .flow.cells import Cells
 from .flow.edges import Traced
@@ -119,7 +119,7 @@ class Removal(Shown):
         counts = self.parameters
         resized = keeper.resize(self.model.arrays, self.work, optimizer)
         try:
-            after = keeper.answer(self.x, TIMED)
+            after = self._after()
             change = _difference(before, after)
             rounding = change if deaf is None else _difference(deaf, after)
             self._prove(before, after, rounding)
@@ -145,6 +145,16 @@ class Removal(Shown):
         finally:
             ledger.undo()
         return answer
+
+    def _after(self) -> Answer:
+        try:
+            after: Answer = self.model.keeper.answer(self.x, TIMED)
+        except RunError as error:
+            raise EditError(
+                f"without {self.asked} the network cannot run: {error.message}; it was put back",
+                "its code, or an array of another layer, counts on the size that was there",
+            ) from error
+        return after
 
     def _prove(self, before: Answer, after: Answer, rounding: float) -> None:
         if math.isinf(rounding):

@@ -211,10 +211,25 @@ def normed(flow: Flow, shadow: Shadow, axes: Sequence[int], slope: Slope, words:
 
 
 def pooled(flow: Flow, shadow: Shadow, highest: Windows, gain: Windows | None, words: Sequence[str]) -> Shadow:
-    """Windows of a map become one element each: `highest` takes the greatest number of each window.
+    """Windows of a map (batch, channel, *at) become one element each: `highest` takes the greatest number of each.
 
     `gain` pools a plane of gains as the layer pools numbers: the mean, or what stands where the greatest was.
     """
+    if shadow.mixed is None and gain is not None and shadow.gains is not None and _even(shadow):
+        gains = np.stack([np.asarray(gain(plane)) for plane in shadow.gains])
+        first = shadow.codes.reshape(*shadow.codes.shape[:3], -1)[..., :1]
+        codes = np.broadcast_to(first.reshape(*first.shape[:3], *(1,) * (gains.ndim - 3)), gains.shape)
+        return retagged(flow, Shadow(codes, gains), words)
+    return _windows(flow, shadow, highest, gain, words)
+
+
+def _even(shadow: Shadow) -> bool:
+    """Whether each channel is one neuron's everywhere on its map."""
+    maps = shadow.codes.reshape(*shadow.codes.shape[:3], -1)
+    return bool(maps.shape[-1] and (maps == maps[..., :1]).all())
+
+
+def _windows(flow: Flow, shadow: Shadow, highest: Windows, gain: Windows | None, words: Sequence[str]) -> Shadow:
     codes, gains, spoiled = [], [], None
     for at, plane in enumerate(shadow.codes):
         top = np.asarray(highest(plane.astype(float))).astype(np.int64)

@@ -50,9 +50,9 @@ def to_arrow(traced: Traced, strength: bool = False) -> Any:
     readers = np.concatenate([traced.reader, _ints(row.reader for row in mixed)])
     tags = np.concatenate([traced.tags, _ints(row.tags for row in mixed)])
     consumers = [reader_address(index.model, reader) for reader in traced.readers]
-    no_slots = np.zeros(direct + 1, np.int32)
     ends = np.cumsum([0, *(len(row.slots) for row in mixed)], dtype=np.int32)
-    slots = np.concatenate([np.zeros(0, np.int64), *(row.slots for row in mixed)]).astype(np.int32)
+    slots = pa.array(np.concatenate([np.zeros(0, np.int64), *(row.slots for row in mixed)]).astype(np.int32))
+    lists = pa.ListArray.from_arrays(pa.array(ends), slots)
     columns = {
         "source": _padded(pa, _sources(pa, traced), count),
         "consumer": _words(pa, consumers, readers),
@@ -63,7 +63,7 @@ def to_arrow(traced: Traced, strength: bool = False) -> Any:
         **({"strength": _padded(pa, pa.array(_strengths(index)), count)} if strength else {}),
         "count": _padded(pa, pa.array(traced.count), count),
         "direct": pa.array(np.arange(direct + count) < direct),
-        "slots": pa.ListArray.from_arrays(np.concatenate([no_slots[:-1], ends]), pa.array(slots)),
+        "slots": pa.concat_arrays([pa.nulls(direct, lists.type), lists]),
         "group": pa.concat_arrays([pa.nulls(direct, pa.int32()), pa.array(_ints(r.group for r in mixed), pa.int32())]),
         "label": _padded(pa, pa.array(traced.source.astype(np.int32)), count),
         "reader": pa.array(readers.astype(np.int32)),
@@ -111,7 +111,7 @@ def from_arrow(table: Any, model: Model) -> Traced:
         mixed=tuple(mixed),
         outputs=_within(_unpacked(said["outputs"]), cells.count + 1, "output"),
         ran=_within(_unpacked(said["ran"]), cells.count + 1, "label"),
-        touched={(str(path), int(axis)): (_rows(*pairs, cells),) for path, axis, *pairs in said["touches"]},
+        touched={(str(path), int(axis)): (_rows(at, who, cells),) for path, axis, at, who in said["touches"]},
         notes=tuple(map(str, said["notes"])),
     )
 

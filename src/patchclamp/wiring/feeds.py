@@ -15,7 +15,7 @@ from ..read import address_text
 from ..shown import Shown
 from .index import Index
 from .listeners import SHOWN, Link, no_gains, ranked
-from .places import Floats, Ints, Weighed, span_text
+from .places import Floats, Ints, Weighed, span_text, spans
 from .targets import Target
 
 __all__ = ["Feed", "MixedFeed", "Sources"]
@@ -78,7 +78,7 @@ class MixedFeed:
 
     listener: str
     word: str
-    slots: tuple[int, ...]
+    slots: Sequence[int]
     tags: tuple[str, ...]
     labels: Ints
     index: Index
@@ -128,8 +128,7 @@ class Sources(Shown, Sequence[Feed]):
         for target, number, slots in self._reads():
             listener, word = address_text(self._index.model, target.asked), self._index.reader(number).word
             for row, kept in self._index.mixed_into(number, slots):
-                heard = tuple(kept.tolist())
-                found.append(MixedFeed(listener, word, heard, names[row.tags], groups[row.group], self._index))
+                found.append(MixedFeed(listener, word, spans(kept), names[row.tags], groups[row.group], self._index))
         return tuple(found)
 
     @property
@@ -213,7 +212,7 @@ def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link
     weighed = _weighed(weights, pairs[1], gain, which, len(labels))
     for place, strength, value in ranked(weighed, most):
         mine = traced.source[rows] == labels[place]
-        slots = tuple(np.unique(traced.slot[rows[mine]]).tolist())
+        slots = spans(np.unique(traced.slot[rows[mine]]))
         words = dict.fromkeys(w for tag in np.unique(traced.tags[rows[mine]]) for w in traced.tag_names[tag])
         names = cells.text(int(labels[place])), address_text(model, target.asked)
         yield Link(*names, reader.word, slots, strength, value, tuple(words))

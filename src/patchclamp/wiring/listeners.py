@@ -18,7 +18,7 @@ from ..parts.tree import Column, Heading, Page, Part, Table, Text
 from ..read import address_text
 from ..shown import Shown
 from .index import Index
-from .places import Floats, Ints, Weighed, span_text
+from .places import Floats, Ints, Weighed, span_text, spans
 from .targets import Target
 
 __all__ = ["OUTPUT", "Connection", "Link", "Outgoing", "ranked", "reader_address"]
@@ -43,7 +43,7 @@ class Link:
     source: str
     listener: str
     word: str
-    slots: tuple[int, ...]
+    slots: Sequence[int]
     strength: float
     value: float | None
     tags: tuple[str, ...]
@@ -105,11 +105,8 @@ class Connection:
 
     @cached_property
     def slots(self) -> Sequence[int]:
-        """A range where they follow each other, else a list."""
-        found = self._numbers
-        if len(found) and (np.diff(found) == 1).all():
-            return range(int(found[0]), int(found[-1]) + 1)
-        return [int(slot) for slot in found]
+        """A range where they follow each other, else a tuple."""
+        return spans(self._numbers)
 
     @property
     def weights(self) -> Any:
@@ -305,7 +302,7 @@ def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link
             neurons = Neurons(model.layers[place.reader.layer], place.cells, (number,), single=True)
             read = slots[np.isin(slots, place.own(place.cells.coords(number)))]
             names = address_text(model, target.asked), address_text(model, neurons)
-            yield Link(*names, place.reader.word, tuple(read.tolist()), strength, value, tuple(words))
+            yield Link(*names, place.reader.word, spans(read), strength, value, tuple(words))
 
 
 def no_gains() -> RunError:

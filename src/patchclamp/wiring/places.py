@@ -15,7 +15,7 @@ from ..flow.cells import Reader, coords_of
 from ..layout import Layout, fit
 from ..model import Model
 
-__all__ = ["Floats", "Ints", "Place", "Weighed", "span_text"]
+__all__ = ["Floats", "Ints", "Place", "Weighed", "span_text", "spans"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -186,6 +186,13 @@ def _slice(at: Ints, length: int) -> slice | None:
     if not (np.diff(at) == step).all():
         return None
     return slice(int(at[0]), int(at[-1]) + 1, step)
+
+
+def spans(slots: Ints) -> Sequence[int]:
+    """Slots as a range where they follow each other, else as a tuple."""
+    if len(slots) and (np.diff(slots) == 1).all():
+        return range(int(slots[0]), int(slots[-1]) + 1)
+    return tuple(slots.tolist())
 
 
 def span_text(slots: Ints) -> str:

@@ -129,24 +129,32 @@ def _apart(value: Any) -> Any:
     return copy.double() if copy.is_floating_point() else copy
 
 
-def _moved(*operands: int) -> Callable[..., None]:
+def _moved(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     """Elements go to other places: the operation itself is carried out on the planes of the first argument."""
+    results = list(tensors(out))
+    shadow = tracer.shadow(args[0])
+    for number, result in enumerate(results):
+        if shadow is None or _shares(result, args[0]):
+            continue
 
-    def rule(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
-        results = list(tensors(out))
-        shadow = tracer.shadow(args[0])
-        for number, result in enumerate(results):
-            if shadow is None or _shares(result, args[0]):
-                continue
+        def do(plane: Any, number: int = number) -> Any:
+            given = [_plain(value) for value in args[1:]]
+            moved = func(_tensor(plane), *given, **{key: _plain(value) for key, value in kwargs.items()})
+            return list(tensors(moved))[number].numpy()
 
-            def do(plane: Any, number: int = number) -> Any:
-                given = [_plain(value) for value in args[1:]]
-                moved = func(_tensor(plane), *given, **{key: _plain(value) for key, value in kwargs.items()})
-                return list(tensors(moved))[number].numpy()
+        tracer.put(result, shadow.each(do))
 
-            tracer.put(result, shadow.each(do))
 
-    return rule
+def _shaped(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
+    """A tensor in another shape. Where the positions of a map become features the path says so: flatten."""
+    _moved(tracer, func, args, kwargs, out)
+    shadow = tracer.shadow(out)
+    if shadow is None or not 1 < out.ndim < args[0].ndim or not len(shadow.codes):
+        return
+    row = shadow.codes[0].reshape(-1, out.shape[-1])[0]
+    row = row[row > 0]
+    if row.size > len(np.unique(row)):
+        tracer.put(out, retagged(tracer.flow, shadow, ("flatten",)))
 
 
 def _shares(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -558,12 +566,13 @@ def _table() -> dict[str, Callable[..., None]]:
            "hardswish_ hardsigmoid_ silu_ leaky_relu_ elu_ selu_ mish_ log_sigmoid softshrink square rsqrt pow "
            "float_power nan_to_num square_", _pointwise)
     all_of("to contiguous type_as alias detach view_as _unsafe_view reshape flatten unflatten view expand expand_as "
-           "reshape_as ravel _reshape_alias lift_fresh lift unsqueeze squeeze dropout_view", _moved(0))
+           "reshape_as ravel _reshape_alias lift_fresh lift unsqueeze squeeze dropout_view", _moved)
+    all_of("reshape flatten view _unsafe_view _reshape_alias ravel", _shaped)
     all_of("repeat tile repeat_interleave index_select gather index take_along_dim roll flip fliplr flipud rot90 "
            "pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle tril triu diagonal_copy select_copy "
            "slice_copy movedim moveaxis swapaxes swapdims transpose permute t T chunk split split_with_sizes unbind "
            "tensor_split narrow select slice masked_select unfold_copy atleast_1d atleast_2d atleast_3d hsplit vsplit "
-           "unsafe_split unsafe_chunk view_as_complex view_as_real diag diag_embed rename squeeze_copy", _moved(0))
+           "unsafe_split unsafe_chunk view_as_complex view_as_real diag diag_embed rename squeeze_copy", _moved)
     all_of("constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
            "replication_pad3d", _padded)
     all_of("cat concat concatenate stack hstack vstack dstack column_stack", _joined)

@@ -70,8 +70,13 @@ def _held_elsewhere(parts: Iterable[Named]) -> Iterator[torch.Tensor]:
     """Tensors that modules hold as plain attributes, or in lists and dicts: constants of the network."""
     for part in parts:
         for name, value in part.module.__dict__.items():
-            if name not in ("_parameters", "_buffers", "_modules"):
-                yield from (t for t in tensors(value) if t.layout == torch.strided)
+            held = value.values() if type(value) is dict and name not in _OWN else value
+            for item in held if isinstance(held, (list, tuple, type({}.values()))) else (held,):
+                if isinstance(item, torch.Tensor) and item.layout == torch.strided:
+                    yield item
+
+
+_OWN = ("_parameters", "_buffers", "_modules")
 
 
 @contextmanager
