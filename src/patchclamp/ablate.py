@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from .clamps import Met
 from .errors import AddressError, KindError, RunError
 from .locate import find
@@ -332,7 +334,7 @@ def _held(model: Model, targets: Sequence[Neurons]) -> list[Silenced]:
 
 def _said(to: To) -> str:
     if not isinstance(to.value, str):
-        return str(to.value) if isinstance(to.value, (int, float)) else f"values of shape {tuple(to.value.shape)}"
+        return str(to.value) if isinstance(to.value, (int, float)) else f"values of shape {tuple(np.shape(to.value))}"
     if to.value == "resample":
         return "the value on other data" if to.data is not None else f"the value at another example (seed {to.seed})"
     return "the mean on other data" if to.data is not None else to.value

@@ -10,56 +10,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .address import Address, Step
 from .closure import Closure
 from .cutting import Cutting, Row
-from .errors import AddressError, EditError, KindError, RunError, nearest
-from .fold import folded
+from .errors import AddressError, EditError, KindError, nearest
 from .flow.cells import Cells
 from .flow.edges import Traced
+from .fold import folded
 from .locate import address_of
 from .model import Model, Neurons
+from .parts.tree import Column, Fields, Heading, Page, Table
 from .plan import Answer, Work
+from .proof import Allowed, Saved, carried_out, counted
 from .regular import Shears
 from .shown import Shown
-from .parts.tree import Column, Fields, Heading, Page, Table
 from .views import source
 
 __all__ = ["Removal", "Saved", "removal"]
 
 Ints = npt.NDArray[np.int64]
-TIMED = 3
-"""How many forwards are timed before and after; the shortest counts."""
+_HINT = "a norm's statistic or another mixture counts it: exact=False takes it out all the same"
 _MOST = 12
 """How many partners an error names."""
-
-
-@dataclass(frozen=True, repr=False)
-class Saved(Shown):
-    """What a removal saved: parameters and seconds of a forward, (before, after), and how it changed the output.
-
-    change      the largest change of what the network returns, against the network as it was
-    rounding    the largest difference to the same network where nobody listens to what was removed: 0 or rounding
-    scale       the largest number that the network returned
-    """
-
-    parameters: tuple[int, int]
-    seconds: tuple[float, float]
-    change: float
-    rounding: float
-    scale: float
-    notes: tuple[str, ...] = ()
-
-    def page(self) -> Page:
-        before, after = self.parameters
-        slow, fast = self.seconds
-        rows: list[tuple[str, object]] = [
-            ("parameters", f"{before:,} before, {after:,} after: {1 - after / max(before, 1):.1%} less"),
-            ("forward", f"{slow * 1e3:.3g} ms before, {fast * 1e3:.3g} ms after: {slow / max(fast, 1e-12):.2f} x as fast"),
-            ("output", f"changed by at most {self.change:.3g} (its largest number is {self.scale:.3g})"),
-            ("check", f"{self.rounding:.3g} from the network in which nobody listens to what was removed"),
-            *(("note", note) for note in self.notes),
-        ]
-        return Page((Fields(tuple(rows)),))
 
 
 @dataclass(eq=False, repr=False)
@@ -79,29 +51,14 @@ class Removal(Shown):
     read: Sequence[Shears]
     exact: bool = True
     rerouted: bool = False
+    folds: bool = False
     changed: Callable[[], None] = field(default=lambda: None)
     done: bool = False
 
     @property
     def parameters(self) -> tuple[int, int]:
         """How many parameters the network has now, and would have."""
-        arrays = self.model.arrays
-        stored = [array for array in arrays.values() if array.role == "parameter"]
-        made = {path: array.path for array in arrays.values() if array.role == "computed" for path in array.sources}
-        before = after = 0
-        counted: set[str] = set()
-        for array in stored:
-            if array.path in counted:
-                continue
-            counted |= {array.path, *array.tied}
-            names = {array.path, *array.tied, made.get(array.path, array.path)}
-            shape = list(array.shape)
-            for take in self.work.changes:
-                if take.path in names and hasattr(take, "index"):
-                    shape[take.axis] = take.index.shape[-1]
-            before += array.size
-            after += math.prod(shape)
-        return before, after
+        return counted(self.model, self.work)
 
     def apply(self, optimizer: Any = None) -> Saved:
         """Take it out. The network runs on the plan's input before and after; where the two differ by more than
@@ -114,24 +71,11 @@ class Removal(Shown):
         """
         if self.done:
             raise EditError(f"{self.asked}: this removal is done", "make a new plan: net[...].removal(x)")
-        keeper, before = self.model.keeper, self.model.keeper.answer(self.x, TIMED)
-        deaf = None if self.rerouted else self._deaf()
-        counts = self.parameters
-        resized = keeper.resize(self.model.arrays, self.work, optimizer)
-        try:
-            after = self._after()
-            change = _difference(before, after)
-            rounding = change if deaf is None else _difference(deaf, after)
-            self._prove(before, after, rounding)
-            self.changed()
-        except BaseException:
-            resized.undo()
-            self.changed()
-            raise
+        deaf = None if self.rerouted or self.folds else self._deaf()
+        allowed = Allowed(deaf, math.inf if self.rerouted or not self.exact else 1.0, _HINT)
+        saved = carried_out(self, f"without {self.asked}", allowed, optimizer)
         self.done = True
-        notes = (*(("experts were chosen anew: the output need not be that of before",) if self.rerouted else ()),)
-        scale = max((float(np.abs(one).max(initial=0.0)) for one in before.outputs), default=0.0)
-        return Saved(counts, (before.seconds, after.seconds), change, rounding, scale, notes)
+        return saved
 
     def _deaf(self) -> Answer:
         """What the network returns where nobody listens to what goes: at its old size."""
@@ -145,30 +89,6 @@ class Removal(Shown):
         finally:
             ledger.undo()
         return answer
-
-    def _after(self) -> Answer:
-        try:
-            after: Answer = self.model.keeper.answer(self.x, TIMED)
-        except RunError as error:
-            raise EditError(
-                f"without {self.asked} the network cannot run: {error.message}; it was put back",
-                "its code, or an array of another layer, counts on the size that was there",
-            ) from error
-        return after
-
-    def _prove(self, before: Answer, after: Answer, rounding: float) -> None:
-        if math.isinf(rounding):
-            was, now = ([tuple(one.shape) for one in answer.outputs] for answer in (before, after))
-            raise EditError(
-                f"without {self.asked} the network would return {now}, not {was}; it was put back",
-                "it reaches the network's output: leave it, or zero it: edit[...].zero()",
-            )
-        if self.exact and not self.rerouted and rounding > _tolerance(before):
-            raise EditError(
-                f"without {self.asked} the output would differ by {rounding:.3g} from that of a network in which nobody "
-                "listens to it; it was put back",
-                "a norm's statistic or another mixture counts it: exact=False takes it out all the same",
-            )
 
     def page(self) -> Page:
         before, after = self.parameters
@@ -218,10 +138,11 @@ def removal(
     cutting = Cutting(closure)
     work = cutting.work()
     if options["fold"]:
-        work = folded(model, x, closure, work)
-    rerouted = bool(closure.dropped.any())
-    read = list(cutting.read.values())
-    return Removal(model, x, words, work, cutting.rows, along, read, options["exact"], rerouted, changed)
+        work = folded(x, closure, cutting, work)
+    rerouted, read = bool(closure.dropped.any()), list(cutting.read.values())
+    return Removal(
+        model, x, words, work, cutting.rows, along, read, options["exact"], rerouted, options["fold"], changed
+    )
 
 
 def _options(how: Mapping[str, bool]) -> dict[str, bool]:
@@ -254,7 +175,12 @@ def _words(model: Model, asked: Iterable[Neurons]) -> str:
     """The neurons as an error or a heading names them."""
     found = []
     for one in asked:
-        if len(one.numbers) == 1:
+        lead = math.prod(axis.size for axis in one.population.lead)
+        each = len(one.population) // max(lead, 1)
+        if lead and each > 1 and list(one.numbers) == list(range(one.numbers[0], one.numbers[0] + each)):
+            name = "" if one.population.lead[0].name == "expert" else "head" if lead == one.layer.heads else "kv"
+            found.append(model.addresses.text(Address(one.layer.name, (Step(name, (one.numbers[0] // each,)),))))
+        elif len(one.numbers) == 1:
             found.append(model.addresses.text(address_of(one, one.numbers[0])))
         else:
             name = one.layer.name + (f".{one.population.name}" if one.population.name else "")
@@ -330,22 +256,3 @@ def _spans(flags: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Runs of true, as (first, one past the last)."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-
-
-def _difference(one: Answer, other: Answer) -> float:
-    """The largest difference; infinite where the two have not the same shapes."""
-    if [a.shape for a in one.outputs] != [b.shape for b in other.outputs]:
-        return math.inf
-    most = 0.0
-    for a, b in zip(one.outputs, other.outputs, strict=True):
-        with np.errstate(invalid="ignore"):
-            gap = np.where(a == b, 0.0, np.abs(np.subtract(a, b, dtype=np.result_type(a, b, np.float64))))
-        gap = np.where(np.isnan(a) & np.isnan(b), 0.0, gap)
-        most = max(most, float(gap.max(initial=0.0)) if not np.isnan(gap).any() else math.nan)
-    return most
-
-
-def _tolerance(answer: Answer) -> float:
-    """Rounding that grew on its way through a network: 1,000 times that of its largest number, at most a twentieth."""
-    scale = max((float(np.abs(one).max(initial=0.0)) for one in answer.outputs), default=0.0)
-    return min(1000 * answer.roundoff, 0.05) * max(scale, 1e-30)

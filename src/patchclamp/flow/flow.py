@@ -79,7 +79,7 @@ class Flow:
             stats = (gains[plane, 0, column],) * 3
         else:
             picked = (gains.sum(axis=1), gains.min(axis=1), gains.max(axis=1))
-            stats = tuple(values[plane, column] for values in picked)  # type: ignore[assignment]
+            stats = tuple(values[plane, column] for values in picked)
         self._add(reader, found, slots[column], stats, np.full(len(found), count))
 
     def _varied(self, reader: Reader, slots: Ints, codes: Ints, gains: Floats | None) -> None:

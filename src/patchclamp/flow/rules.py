@@ -1,7 +1,7 @@
-"""How shadows pass the operations of a network: one rule for each of the few ways in which an operation moves numbers.
+"""How shadows pass the operations of a network: a rule for each of the few ways in which an operation moves numbers.
 
-An adapter says for each operation of its framework which rule holds; the rules know no framework. Labels do not depend on
-numbers; gains do: the adapter hands the slopes, the change of each element of the result per unit change of an operand.
+An adapter says for each operation of its framework which rule holds; the rules know no framework. Labels do not depend
+on numbers; gains do: the adapter hands the slopes, the change of each element of the result per unit of an operand.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def _mixture(flow: Flow, a: int, b: int) -> int:
     return flow.tags.union(a >> SHIFT, b >> SHIFT) << SHIFT | group
 
 
-def joined(shadows: Sequence[Shadow | None], shapes: Sequence[tuple[int, ...]], do: Callable[[list[Any]], Any]) -> Shadow:
+def joined(
+    shadows: Sequence[Shadow | None], shapes: Sequence[tuple[int, ...]], do: Callable[[list[Any]], Any]
+) -> Shadow:
     """Arrays laid side by side (concatenated, stacked): `do` is carried out on the planes of all of them."""
     held = [shadow for shadow in shadows if shadow is not None]
     planes = max(len(shadow.codes) for shadow in held)
@@ -132,7 +134,7 @@ def joined(shadows: Sequence[Shadow | None], shapes: Sequence[tuple[int, ...]], 
     if any(shadow.mixed is not None for shadow in held):
         mixed = laid(lambda shadow: None if shadow.mixed is None else shadow.mixed[None], 0)
     shape = codes[0].shape if codes else mixed.shape if mixed is not None else ()
-    return Shadow(layered(codes, shape, np.int64), layered(gains, shape, float) if numbers else None, mixed)  # type: ignore[arg-type]
+    return Shadow(layered(codes, shape, np.int64), layered(gains, shape, float) if numbers else None, mixed)
 
 
 def placed_in(flow: Flow, base: Shadow, part: Shadow, key: Any) -> Shadow:

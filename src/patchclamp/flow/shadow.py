@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ class Shadow:
     def empty(self) -> bool:
         return not self.codes.shape[0] and self.mixed is None
 
-    def each(self, do: Callable[[npt.NDArray[np.generic]], npt.NDArray[np.generic]]) -> Shadow:
+    def each(self, do: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Shadow:
         """The shadow after elements were moved: `do` is carried out on every plane as on the array itself."""
         codes = [np.asarray(do(plane)) for plane in self.codes]
         mixed = None if self.mixed is None else np.asarray(do(self.mixed))
@@ -53,12 +54,12 @@ class Shadow:
             return self
         planes = self.codes.shape[0]
 
-        def wide(a: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        def wide(a: npt.NDArray[Any]) -> npt.NDArray[Any]:
             lead = (a.shape[0], *(1,) * (len(shape) - a.ndim + 1), *a.shape[1:])
             return np.broadcast_to(a.reshape(lead), (planes, *shape))
 
         mixed = None if self.mixed is None else np.broadcast_to(self.mixed, shape)
-        return Shadow(wide(self.codes), None if self.gains is None else wide(self.gains), mixed)  # type: ignore[arg-type]
+        return Shadow(wide(self.codes), None if self.gains is None else wide(self.gains), mixed)
 
     def turned(self, order: Sequence[int]) -> Shadow:
         """The shadow with its axes in another order."""
@@ -74,7 +75,7 @@ class Shadow:
         return Shadow(self.codes.reshape(planes, *shape), gains, mixed)
 
 
-def layered(planes: Sequence[npt.NDArray[np.generic]], shape: tuple[int, ...], dtype: type) -> npt.NDArray[np.generic]:
+def layered(planes: Sequence[npt.NDArray[Any]], shape: tuple[int, ...], dtype: type) -> npt.NDArray[Any]:
     """Planes as one array, also where there are none."""
     return np.stack(planes).astype(dtype, copy=False) if planes else np.zeros((0, *shape), dtype)
 

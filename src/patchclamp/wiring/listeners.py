@@ -241,8 +241,8 @@ def reader_address(model: Model, reader: Reader) -> str:
     if reader.placed is None:
         return reader.path
     cells = model.layers[reader.layer].populations[reader.population]
-    at = ((axis, reader.placed.at.get(axis.name, 0)) for axis in cells.axes if axis.labels)
-    steps = [Step(axis.labels[number]) for axis, number in at if number]
+    places = (axis for axis in cells.axes if axis.labels and axis.size > 1)
+    steps = [Step(axis.labels[reader.placed.at.get(axis.name, 0)]) for axis in places]
     if reader.population:
         steps.append(Step(reader.population))
     return model.addresses.text(Address(reader.layer, tuple(steps)))

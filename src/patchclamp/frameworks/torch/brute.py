@@ -19,9 +19,10 @@ from .brute_weights import Held
 
 __all__ = ["Gain", "Listener", "gains", "listeners"]
 
-TRIALS = (1.0, -1.0, 12.0, -12.0)
-"""How far a neuron is moved in each run, in standard deviations of its layer's output. Small moves pass what saturates,
-large ones what is cut off."""
+TRIALS = (1.0, -1.0, 30.0, -30.0)
+"""How far a neuron is moved in each run, in standard deviations of its layer's output; far at least as far as this.
+Near moves pass what saturates, far ones what is cut off."""
+FAR = 2.0
 SMALLER = 0.1
 PATIENCE = 8
 
@@ -61,6 +62,7 @@ def _pushed(bench: Bench, size: float) -> None:
 
     def push(base: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         spread = base.double().std(correction=0).item() or 1.0
+        spread = spread if abs(size) < FAR else max(spread, 1.0)
         return torch.where(mask, base + bench.noise(base) * (size * spread), base)
 
     seen: list[tuple[Call, int, torch.Tensor]] = []

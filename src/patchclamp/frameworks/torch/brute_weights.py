@@ -31,6 +31,7 @@ OPERANDS = {
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), (1,)),
     **dict.fromkeys(("embedding", "embedding_bag", "_embedding_bag"), (0,)),
     **dict.fromkeys(("mm", "matmul", "bmm", "mv", "dot", "inner", "tensordot", "_grouped_mm", "grouped_mm"), (1, 0)),
+    "grouped_mm_fallback": (1, 0),
     **dict.fromkeys(("addmm", "baddbmm", "addbmm", "addmv"), (2, 1)),
     **dict.fromkeys(("bilinear", "_trilinear"), (2,)),
 }
@@ -38,6 +39,8 @@ OPERANDS = {
 TABLES = frozenset({"embedding", "embedding_bag", "_embedding_bag"})
 CONSTANT = frozenset({"lift_fresh", "lift_fresh_copy"})
 """Calls by which a number written in Python becomes a tensor."""
+PICKING = frozenset({"index", "index_select", "gather", "take"})
+"""Calls that take what data chooses; of a parameter that is still its weights, as of the experts that are chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +211,10 @@ class Weights:
         """After a call: what it made of parameters and constants alone is known, what it wrote of others no more."""
         tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         name = func.overloadpacket.__name__
-        if name not in CONSTANT and not all(_key(tensor) in self.known for tensor in tensors):
+        data = [tensor for tensor in tensors if _key(tensor) not in self.known]
+        if name in PICKING and self.ids(tensors[0]) is not None:
+            data = [tensor for tensor in data if tensor.is_floating_point()]
+        if data and name not in CONSTANT:
             for tensor in tensors if func._schema.is_mutable else ():
                 if _key(tensor) not in self._stored:
                     self.known.pop(_key(tensor), None)
@@ -222,9 +228,10 @@ class Weights:
     def _made(self, func: Any, leaves: Sequence[Any], spec: Any, made: torch.Tensor) -> Ints | None:
         """The numbers of a computed tensor's elements; None for a constant."""
         for value, ids in self._computed:
-            if value.shape == made.shape and torch.equal(value, made):
+            if value.shape == made.shape and value.dtype == made.dtype and torch.equal(value, made):
                 return ids
-        numbered = {place: self.ids(leaf) for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)}
+        floats = (p for p, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
+        numbered = {place: self.ids(leaves[place]) for place in floats}
         numbered = {place: ids for place, ids in numbered.items() if ids is not None}
         if not numbered:
             return None

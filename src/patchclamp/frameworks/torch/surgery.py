@@ -17,7 +17,7 @@ import torch
 
 from ...arrays import Array
 from ...errors import EditError
-from ...plan import Blend, Change, Shift, Take, Work, runs
+from ...plan import Change, Shift, Take, Work, runs
 from .scripted import is_scripted
 from .storage import Slot, peel, submodule, why_not_writable
 from .surgery_sizes import sizes_of
@@ -43,6 +43,7 @@ class Resized:
     """What was changed, so that `undo()` can put all of it back: the very tensors that were there."""
 
     back: list[Callable[[], None]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def undo(self) -> None:
         """Put everything back. An interrupt waits until all is back."""

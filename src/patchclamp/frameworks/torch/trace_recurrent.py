@@ -50,7 +50,7 @@ def _stack(gates: int, states: int) -> Callable[..., None]:
         packed = "batch_sizes" in given
         x = given["data" if packed else "input"]
         weights = list(given["params"])
-        biased, directions = given["has_biases"], 2 if given["bidirectional"] else 1
+        directions = 2 if given["bidirectional"] else 1
         layers = given["num_layers"]
         each = len(weights) // (layers * directions)
         projected = gates == 4 and each in (3, 5)

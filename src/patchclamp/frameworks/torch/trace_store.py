@@ -1,4 +1,4 @@
-"""Shadows by storage: a view of a tensor sees the shadow of what it is a view of, and a write through it is seen by all."""
+"""Shadows by storage: a view of a tensor sees the shadow of what it is a view of; a write through it is seen by all."""
 
 from __future__ import annotations
 
@@ -100,14 +100,18 @@ class Store:
         key = storage_of(tensor)
         held = self._held.get(key)
         if held is None:
-            held = self._held[key] = _Held(StorageWeakRef(tensor.untyped_storage()), tensor.element_size())
+            held = self._held[key] = _Held(_alive(tensor), tensor.element_size())
             self._new += 1
             if self._new > SWEEP:
                 self._new = 0
-                self._held = {name: one for name, one in self._held.items() if not one.alive.expired()}
+                self._held = {name: one for name, one in self._held.items() if not one.alive.expired()}  # type: ignore[no-untyped-call]
         elif held.width != tensor.element_size() and held.codes is None:
             held.width = tensor.element_size()
         return held
+
+
+def _alive(tensor: torch.Tensor) -> StorageWeakRef:
+    return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
 
 
 def _view(stored: Any, tensor: torch.Tensor) -> Any:

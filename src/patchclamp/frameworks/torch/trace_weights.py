@@ -72,13 +72,13 @@ class Weights:
         for path, tensor in named:
             if tensor.layout != torch.strided:
                 continue
-            key = (storage_of(tensor), tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+            key = (storage_of(tensor), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
             paths.setdefault(key, []).append(path)
             tensors[key] = tensor
         for key, tensor in tensors.items():
             shape = tuple(tensor.shape)
             origin = _Origin(
-                tuple(paths[key]), shape, tensor.storage_offset(), shape, tensor.stride(), 0, _row_major(shape)
+                tuple(paths[key]), shape, int(tensor.storage_offset()), shape, tensor.stride(), 0, _row_major(shape)
             )
             self._origins.setdefault(storage_of(tensor), []).append(origin)
 
@@ -87,7 +87,7 @@ class Weights:
         found = self._origins.get(storage_of(tensor))
         if found is None:
             return None
-        return next((one for one in found if one.holds(tensor.storage_offset())), None)
+        return next((one for one in found if one.holds(int(tensor.storage_offset()))), None)
 
     def made(self, source: torch.Tensor, result: torch.Tensor) -> None:
         """`result`, of the same shape, was made of `source` element by element."""
@@ -99,7 +99,7 @@ class Weights:
         there = _Origin(
             origin.paths,
             origin.shape,
-            result.storage_offset(),
+            int(result.storage_offset()),
             tuple(result.shape),
             result.stride(),
             base,
@@ -155,7 +155,7 @@ class Weights:
     def _step(self, tensor: torch.Tensor, origin: _Origin, axis: int) -> int:
         if tensor.shape[axis] < 2:
             return 0
-        start = tensor.storage_offset()
+        start = int(tensor.storage_offset())
         ends = origin.offsets(np.array([start, start + tensor.stride(axis)]))
         return int(ends[1] - ends[0])
 
@@ -177,7 +177,7 @@ def _described(held: Sequence[Holding], shape: tuple[int, ...], given: Ints, rea
 
 def _positions(tensor: torch.Tensor, axes: Sequence[int]) -> Ints:
     """Positions in the storage of the elements along some axes, at 0 of the others."""
-    found = np.array(tensor.storage_offset(), np.int64)
+    found = np.array(int(tensor.storage_offset()), np.int64)
     for axis in axes:
         found = found[..., None] + np.arange(tensor.shape[axis]) * tensor.stride(axis)
     return found

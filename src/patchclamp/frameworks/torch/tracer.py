@@ -20,14 +20,14 @@ from .trace_weights import Weights
 __all__ = ["Tracer", "is_view", "tensors"]
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The shadows of one run: told of every operation, it finds the rule that holds for it.
 
     numbers  whether the run has numbers, and with them gains
     """
 
     def __init__(self, flow: Flow, weights: Weights, rules: Mapping[str, Callable[..., None]], numbers: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flow = flow
         self.weights = weights
         self.rules = rules
@@ -43,7 +43,7 @@ class Tracer(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        operands = [t for t in tensors((args, kwargs))]
+        operands = list(tensors((args, kwargs)))
         before = [(t, self._known(t)) for t in operands]
         mutable = self.numbers and not self.opaque and func._schema.is_mutable and args
         self.before = args[0].clone() if mutable and isinstance(args[0], torch.Tensor) else None
@@ -130,11 +130,12 @@ class Tracer(TorchDispatchMode):
                 self.weights.made(max(like, key=lambda t: t.numel()), value)
 
 
-SOURCES = frozenset(
-    """linear matmul mm bmm addmm addbmm baddbmm mv addmv dot einsum convolution _convolution conv1d conv2d conv3d
-    conv_transpose1d conv_transpose2d conv_transpose3d embedding embedding_bag bilinear lstm gru rnn_tanh rnn_relu
-    lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell _grouped_mm _scaled_mm fill_ zero_ copy_""".split()
-)
+_NAMES = """
+linear matmul mm bmm addmm addbmm baddbmm mv addmv dot einsum convolution _convolution conv1d conv2d conv3d
+conv_transpose1d conv_transpose2d conv_transpose3d embedding embedding_bag bilinear lstm gru rnn_tanh rnn_relu
+lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell _grouped_mm _scaled_mm fill_ zero_ copy_
+"""
+SOURCES = frozenset(_NAMES.split())
 """Operations that are looked at also where nobody stands behind their operands: they may use weights."""
 
 
