@@ -121,8 +121,6 @@ def ablate(model: Model, targets: Sequence[Neurons], x: Any, to: To, at: Sequenc
     if to.data is not None:
         held = [one.with_rule(None) for one in held]
         _run(runner, held, None, to.data)
-    for one in held:
-        one.refuse_silent()
     held = [one.with_rule(rule) for one, rule in zip(held, to.rules(runner, held), strict=True)]
     if chosen is None:
         last = Tape(runner, layers, against=first.read)
@@ -147,8 +145,6 @@ def ablated(model: Model, targets: Sequence[Neurons], to: To) -> Iterator[None]:
     held = _held(model, targets)
     if to.data is not None:
         _run(runner, held, None, to.data)
-        for one in held:
-            one.refuse_silent()
     held = [one.with_rule(rule) for one, rule in zip(held, to.rules(runner, held), strict=True)]
     with runner.clamped(held):
         yield
@@ -307,10 +303,14 @@ class _Returned:
 
 
 def _run(runner: Runner, held: Sequence[Silenced], tape: Tape | None, x: Any) -> Any:
-    """One run of the network; gives a copy of what it returns."""
+    """One run of the network; gives a copy of what it returns. Raises RunError where nothing was met of some neurons."""
     returned = _Returned(runner)
+    for one in held:
+        one.count = 0
     with runner.clamped(held, tape):
         runner.tap({"": returned}, x)
+    for one in held:
+        one.refuse_silent()
     return returned.output
 
 

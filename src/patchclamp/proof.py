@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from .errors import EditError, RunError
-from .frozen import dataclass
 from .model import Model
 from .parts.tree import Fields, Page
 from .plan import Answer, Take, Work
@@ -47,7 +47,7 @@ class Allowed:
     hint: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Saved(Shown):
     """What a change of size did: parameters and seconds of a forward, (before, after), and how the output changed.
 

@@ -175,7 +175,7 @@ def _words(model: Model, asked: Iterable[Neurons]) -> str:
     """The neurons as an error or a heading names them."""
     found = []
     for one in asked:
-        lead = math.prod(axis.size for axis in one.population.lead)
+        lead = math.prod(axis.size for axis in one.population.lead) if one.population.lead else 0
         each = len(one.population) // max(lead, 1)
         if lead and each > 1 and list(one.numbers) == list(range(one.numbers[0], one.numbers[0] + each)):
             name = "" if one.population.lead[0].name == "expert" else "head" if lead == one.layer.heads else "kv"

@@ -42,7 +42,7 @@ class Silenced:
         self.neurons = source(model.layers, neurons) if neurons.population.side == "out" else neurons
         self.rule = rule
         self.seen: list[tuple[Any, Places]] = []
-        self.count = 0
+        self.count = self.calls = 0
         if not neurons.numbers:
             raise AddressError(f"no neuron of {neurons.layer.name!r} is selected")
         _refuse_facets(self.neurons)
@@ -162,13 +162,15 @@ class Silenced:
         return None
 
     def with_rule(self, rule: Rule | None) -> Silenced:
-        """The same neurons under another rule, not yet met."""
+        """The same neurons under another rule, not yet met; it is one for as many calls as were seen."""
         other = object.__new__(Silenced)
-        other.__dict__.update(self.__dict__, rule=rule, seen=[], count=0)
+        other.__dict__.update(self.__dict__, rule=rule, seen=[], count=0, calls=len(self.seen))
         return other
 
     def refuse_silent(self) -> None:
-        """Raise RunError where no value of these neurons was met."""
+        """Raise RunError where no value of these neurons was met, or not of as many calls as the rule is for."""
+        if self.calls and self.count % self.calls:
+            raise _otherwise()
         if self.count:
             return
         name, kind = self.layer.name, self.layer.class_name.rpartition(".")[2]
@@ -254,14 +256,19 @@ def _flat(runner: Runner, values: Any) -> Floats:
 
 
 def resampled(seen: Sequence[tuple[Any, Places]]) -> Rule:
-    """What was seen at the same call. Raises RunError where there were fewer calls, or other neurons in them."""
+    """What was seen at the same call, again from the first in the next run. Raises RunError where it was of others."""
 
     def rule(values: Any, places: Places, number: int) -> Any:
-        if number >= len(seen) or seen[number][1].rows != places.rows:
-            raise RunError("the layer runs otherwise on the data whose values were asked for", "give data of one form")
-        return seen[number][0]
+        found, there = seen[number % len(seen)]
+        if there.rows != places.rows:
+            raise _otherwise()
+        return found
 
     return rule
+
+
+def _otherwise() -> RunError:
+    return RunError("the layer runs otherwise on the data whose values were asked for", "give data of one form")
 
 
 def shuffled(runner: Runner, seed: int, seen: Sequence[tuple[Any, Places]] = ()) -> Rule:

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
-from torch import nn
-
 from tests.support.wiring_zoo_nets import (
     Autoencoder,
     BagOfWords,
-    BiLstm,
     Bilinear,
+    BiLstm,
     Branching,
     CellLoop,
     CrossAttention,
@@ -42,6 +40,7 @@ from tests.support.wiring_zoo_nets import (
     WaveNet,
     WeightNormed,
 )
+from torch import nn
 
 Case: TypeAlias = tuple[nn.Module, Any]
 """A model and what `net.record` takes."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ...flow import rules
+from ...flow.shadow import Shadow
 from .trace_calls import Args, Named, apart, argument, axes_of, in_place, out_of_place, per_feature, shares, touch
 from .tracer import Tracer, tensors
 
@@ -149,9 +150,11 @@ def glu(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     assert shadow is not None
     x, axis = args[0], axes_of(argument(func, args, kwargs, "dim", -1), args[0].ndim)[0]
     half = x.shape[axis] // 2
-    parts = [
-        shadow.each(lambda plane, start=start: np.take(plane, range(start, start + half), axis)) for start in (0, half)
-    ]
+
+    def part(start: int) -> Shadow:
+        return shadow.each(lambda plane: np.take(plane, range(start, start + half), axis))
+
+    parts = [part(0), part(half)]
     slopes: list[Any] = [None, None]
     if tracer.numbers:
         first, second = (np.take(tracer.array(x), range(start, start + half), axis) for start in (0, half))

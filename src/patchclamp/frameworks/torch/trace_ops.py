@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .trace_elements import chosen, copied, dropped, forgotten, glu, masked, pointwise, prelu
+from .trace_elements import chosen, copied, dropped, forgotten, glu, masked, pointwise, prelu, same
 from .trace_moves import moved, padded, resized, scattered, shaped, side_by_side
 from .trace_pools import windows
 from .trace_products import PRODUCTS
@@ -27,7 +27,7 @@ def _table() -> dict[str, Callable[..., None]]:
         pointwise,
     )
     all_of(
-        "to contiguous type_as alias detach view_as _unsafe_view reshape flatten unflatten view expand expand_as "
+        "alias detach view_as _unsafe_view reshape flatten unflatten view expand expand_as "
         "reshape_as ravel _reshape_alias lift_fresh lift unsqueeze squeeze dropout_view",
         moved,
     )
@@ -46,6 +46,7 @@ def _table() -> dict[str, Callable[..., None]]:
         padded,
     )
     all_of("cat concat concatenate stack hstack vstack dstack column_stack", side_by_side)
+    all_of("to contiguous type_as lift_fresh lift", same)
     all_of("where", chosen)
     all_of("masked_fill masked_fill_", masked)
     all_of("copy_", copied)

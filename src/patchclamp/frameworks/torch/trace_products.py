@@ -270,6 +270,8 @@ def _attention(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
     repeat = query.shape[-3] // key.shape[-3] if query.ndim > 3 and given.get("enable_gqa") else 1
     if repeat > 1:
         k, v = (None if s is None else s.each(lambda p: np.repeat(p, repeat, axis=-3)) for s in (k, v))
+    across = tuple(query.shape[:-2])
+    k, v = (None if s is None else s.spread((*across, *s.shape[-2:])) for s in (k, v))
     pattern = _pattern(given, repeat) if tracer.numbers else None
     lead = _letters(query.ndim - 2)
     sizes = dict(zip(lead, query.shape, strict=False))
@@ -287,14 +289,8 @@ def _attention(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
         direct = contracted(tracer.flow, equation, (None, pattern), (v, None), sizes, ("attention",))
         if direct is not None and pattern is None:
             direct = Shadow(direct.codes, None, direct.mixed)
-        if direct is not None and pattern is not None and v.gains is not None:
-            direct = _with_pattern(tracer, (equation, sizes), pattern, v, direct)
         found = found if direct is None else merged(tracer.flow, direct, found)
     tracer.put(result, found)
-
-
-def _with_pattern(tracer: Tracer, how: Any, pattern: Any, v: Shadow, direct: Shadow) -> Shadow:
-    return direct
 
 
 def _pattern(given: dict[str, Any], repeat: int) -> Any:

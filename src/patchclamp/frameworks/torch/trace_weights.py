@@ -69,9 +69,10 @@ class Weights:
         self._kept: list[Any] = []
         paths: dict[tuple[Any, ...], list[str]] = {}
         tensors: dict[tuple[Any, ...], torch.Tensor] = {}
-        for path, tensor in named:
+        for stored, tensor in named:
             if tensor.layout != torch.strided:
                 continue
+            path = _effective(cells, stored)
             key = (storage_of(tensor), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
             paths.setdefault(key, []).append(path)
             tensors[key] = tensor
@@ -158,6 +159,18 @@ class Weights:
         start = int(tensor.storage_offset())
         ends = origin.offsets(np.array([start, start + tensor.stride(axis)]))
         return int(ends[1] - ends[0])
+
+
+def _effective(cells: Cells, path: str) -> str:
+    """The array that a stored one is turned into before it is used: by a parametrization, weight_norm or pruning."""
+    layer, parted, rest = path.partition("parametrizations.")
+    owner, _, name = path.rpartition(".")
+    first = layer + rest.partition(".")[0] if parted else ""
+    stem = next((name.removesuffix(end) for end in ("_v", "_g", "_orig", "_mask") if name.endswith(end)), "")
+    for other in (first, f"{owner}.{stem}" if owner else stem):
+        if not cells.holding(path) and other and stem + first and cells.holding(other):
+            return other
+    return path
 
 
 def _described(held: Sequence[Holding], shape: tuple[int, ...], given: Ints, read: Ints) -> Found:

@@ -24,7 +24,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The shadows of one run: told of every operation, it finds the rule that holds for it.
 
     numbers  whether the run has numbers, and with them gains
+    strict   whether a rule that fails is an error, rather than an operation of which nothing is known
     """
+
+    strict = False
 
     def __init__(self, flow: Flow, weights: Weights, rules: Mapping[str, Callable[..., None]], numbers: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -50,8 +53,19 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **kwargs)
         if not self.opaque:
             with _disable_current_modes():
-                self._pass(func, args, kwargs, out, [t for t, shadow in before if shadow is not None])
+                self._followed(func, args, kwargs, out, [t for t, shadow in before if shadow is not None])
         return out
+
+    def _followed(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, shaded: list[torch.Tensor]
+    ) -> None:
+        """Where a rule does not fit what it meets, the operation is one of which nothing is known."""
+        try:
+            self._pass(func, args, kwargs, out, shaded)
+        except Exception as error:
+            if self.strict:
+                raise RuntimeError(f"{func}: {error}") from error
+            self.lost(func, out, [s for t in shaded if (s := self.shadow(t)) is not None])
 
     @property
     def here(self) -> str:
