@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import patchclamp as pc
+from patchclamp.errors import AddressError, KindError, RunError
 
 
 class Digits(nn.Module):
@@ -127,7 +128,7 @@ def test_resampled_from_other_data(digits):
     found = net["conv1[3]"].ablate(x, "resample", data=data)
     held = without(model.conv1(x), 3, model.conv1(data)[:, 3])
     assert torch.equal(found.output, model.after(held))
-    with pytest.raises(pc.errors.RunError, match=r"values of shape \(1, 2, 24, 24\) do not fit 'conv1'"):
+    with pytest.raises(RunError, match=r"values of shape \(1, 2, 24, 24\) do not fit 'conv1'"):
         net["conv1[3]"].ablate(x, "resample", data=data[:2])
 
 
@@ -154,7 +155,7 @@ def test_one_position_alone(digits):
     held[:, 3, -1, 2] = maps[:, 3, -1, 2].mean()
     found = net["conv1[3]"].at(-1, 2).ablate(x, "mean").output
     assert torch.allclose(found, model.after(held), rtol=0, atol=1e-12)
-    with pytest.raises(pc.errors.AddressError, match="off the 24 x 24 map"):
+    with pytest.raises(AddressError, match="off the 24 x 24 map"):
         net["conv1[3]@24,5"].ablate(x)
 
 
@@ -269,7 +270,7 @@ def test_several_neurons_of_several_layers_for_a_loss_of_ones_own(digits):
         maps = model.conv1(x)
         model(x)
     assert torch.equal(maps[:, :3], torch.full_like(maps[:, :3], 0.25))
-    with pytest.raises(pc.errors.RunError, match="layer 'conv2'"), net.ablated(net["conv*[:3]"]):
+    with pytest.raises(RunError, match="layer 'conv2'"), net.ablated(net["conv*[:3]"]):
         model.conv1(x)
 
 
@@ -315,42 +316,42 @@ def test_errors_say_what_to_do(digits, branches, tmp_path):
     _, net, x = digits
     other = branches[1]
     cases = [
-        (lambda: net["conv1[3]"].ablate(x, "median"), pc.errors.RunError, 'to="zero", "mean", "resample"'),
-        (lambda: net["conv1[3]"].ablate(x, 0.5, data=x), pc.errors.RunError, "leave it out"),
-        (lambda: net["conv1[3]"].ablate(x[:1], "resample"), pc.errors.RunError, "batch of one example"),
-        (lambda: net["conv1[3]"].ablate(x, np.zeros(7)), pc.errors.RunError, "do not fit 'conv1'"),
-        (lambda: net["conv1[3]"].ablate(x, at=["conv3"]), pc.errors.AddressError, "did you mean conv"),
-        (lambda: net["conv1[3]"].ablate(x, at=[3]), pc.errors.AddressError, "3 is no consumer"),
-        (lambda: net["conv1[:0]"].ablate(x), pc.errors.AddressError, "no neuron of 'conv1'"),
-        (lambda: other["a[2]"].ablate(x), pc.errors.RunError, "the network raised RuntimeError in layer 'a'"),
-        (lambda: net.ablated([]).__enter__(), pc.errors.AddressError, "no neuron is chosen"),
+        (lambda: net["conv1[3]"].ablate(x, "median"), RunError, 'to="zero", "mean", "resample"'),
+        (lambda: net["conv1[3]"].ablate(x, 0.5, data=x), RunError, "leave it out"),
+        (lambda: net["conv1[3]"].ablate(x[:1], "resample"), RunError, "batch of one example"),
+        (lambda: net["conv1[3]"].ablate(x, np.zeros(7)), RunError, "do not fit 'conv1'"),
+        (lambda: net["conv1[3]"].ablate(x, at=["conv3"]), AddressError, "did you mean conv"),
+        (lambda: net["conv1[3]"].ablate(x, at=[3]), AddressError, "3 is no consumer"),
+        (lambda: net["conv1[:0]"].ablate(x), AddressError, "no neuron of 'conv1'"),
+        (lambda: other["a[2]"].ablate(x), RunError, "the network raised RuntimeError in layer 'a'"),
+        (lambda: net.ablated([]).__enter__(), AddressError, "no neuron is chosen"),
     ]
     for act, error, said in cases:
         with pytest.raises(error) as caught:
             act()
         assert said in str(caught.value)
     net.save(tmp_path / "digits.safetensors")
-    with pytest.raises(pc.errors.RunError, match="is a file"):
+    with pytest.raises(RunError, match="is a file"):
         pc.open(tmp_path / "digits.safetensors")["conv1[3]"].ablate(x)
 
 
 def test_no_examples_no_other_example():
     net = pc.open(nn.Conv1d(2, 3, 2))
-    with pytest.raises(pc.errors.RunError, match="these values have no batch axis"):
+    with pytest.raises(RunError, match="these values have no batch axis"):
         net["[1]"].ablate(torch.randn(2, 5), "resample")
-    with pytest.raises(pc.errors.RunError, match="batch of one example"):
+    with pytest.raises(RunError, match="batch of one example"):
         net["[1]"].ablate(torch.randn(1, 2, 5), "resample")
 
 
 def test_what_weighs_nothing_is_no_consumer():
     net = pc.open(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)).eval())
-    with pytest.raises(pc.errors.KindError, match=r"'1' \(BatchNorm1d\) weighs nothing: it is no consumer"):
+    with pytest.raises(KindError, match=r"'1' \(BatchNorm1d\) weighs nothing: it is no consumer"):
         net["0[1]"].ablate(torch.randn(2, 3), at=["1"])
 
 
 def test_a_block_in_which_nothing_was_silenced_says_so(digits):
     net = digits[1]
-    silent = pytest.raises(pc.errors.RunError, match="gave no value of these neurons, so nothing was silenced")
+    silent = pytest.raises(RunError, match="gave no value of these neurons, so nothing was silenced")
     with silent, net.ablated("conv1[3]"):
         pass
     with pytest.raises(ZeroDivisionError), net.ablated("conv1[3]"):

@@ -366,6 +366,7 @@ def test_heads_are_asked_by_their_own_names():
     (best,) = net["1.head[1].output[2]"].sources().strongest()
     assert best.strength == 1.0 and best.source == fed.source
     assert len(found.outgoing("1.head[1].value[*]")) == 4
+    assert [one.source for one in found.outgoing(net["1.head[1]"])][-4:] == [f"1.head[1].output[{i}]" for i in range(4)]
 
 
 def test_experts():
@@ -406,6 +407,65 @@ def test_norms_are_no_sources():
     assert net["0[2]"].outgoing()[0].slots == range(2, 3)
 
 
+class Sequences(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.lstm, self.gru = nn.Embedding(10, 6), nn.LSTM(6, 5, 2, bidirectional=True), nn.GRU(10, 4)
+        self.norm, self.out = nn.LayerNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out(self.norm(self.gru(self.lstm(self.embed(x))[0])[0]))
+
+
+REAL = {
+    "convolutions": lambda: (
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(),
+            nn.Conv2d(4, 6, 3, groups=2),
+            nn.ChannelShuffle(2),
+            nn.Conv2d(6, 6, 3, groups=6),
+            nn.ConvTranspose2d(6, 4, 2, groups=2),
+            nn.Flatten(),
+            nn.Linear(100, 5),
+        ),
+        torch.rand(1, 3, 10, 10),
+    ),
+    "sequences": lambda: (Sequences(), torch.tensor([[3, 1, 4]])),
+    "a transformer": lambda: (
+        nn.Sequential(nn.Linear(4, 8), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 2)),
+        torch.rand(1, 3, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_both_ends_of_a_connection_agree(name):
+    """On a real run: what a neuron's listeners say of it is what it says of them; nothing of the trace is lost."""
+    torch.manual_seed(0)
+    model, x = REAL[name]()
+    found = pc.open(model.eval()).wiring(x)
+    t, cells = found.traced, found.traced.cells
+    links = 0
+    for label in np.unique(t.source)[::3].tolist():
+        if cells.neurons(label) is None:
+            continue
+        out, rows = found.outgoing(cells.text(label)), t.source == label
+        traced = {(r, s, t.tag_names[g]) for r, s, g in zip(t.reader[rows], t.slot[rows], t.tags[rows], strict=True)}
+        assert {(c.reader.number, s, c.tags) for c in out if c.direct and not c.output for s in c.slots} == traced
+        for c in out:
+            if c.direct and not c.output:
+                at, array = c.axes.index("in" if "in" in c.axes else "from"), c.reader.placed.array.read()
+                assert c.weights.shape[at] == len(c.slots) and c.weights.data_ptr() - array.data_ptr() < array.nbytes
+        for link in out.strongest(1000)[::2]:
+            back = [one for one in found.sources(link.listener).strongest(1000) if one.source == link.source]
+            (one,) = [one for one in back if (one.word, one.slots) == (link.word, link.slots)]
+            assert one.strength == pytest.approx(link.strength)
+            assert one.value == (None if link.value is None else pytest.approx(link.value))
+            links += 1
+    assert links > 15
+
+
 # mixtures, notes
 
 
@@ -431,11 +491,62 @@ def test_mixtures_are_told_apart(net):
     heard = found.sources("fc2[0]")
     assert len(heard) == 1 and [(len(one), len(one.slots)) for one in heard.mixed] == [(100, 120), (5, 1)]
     assert heard.mixed[1].sources == tuple(f"fc1[{n}]" for n in range(5))
-    assert "mixtures: 100 neurons" in repr(heard)
+    assert "and 100 neurons in mixtures" in repr(heard)
     lost = found.outgoing("fc1[110]")
     assert len(lost) == 0 and "the trail may be lost: unknown from aten::foo at fc1" in lost.why
     assert found.notes == lost.notes and "unknown from aten::foo" in repr(found)
     assert "fc1[99]" not in found.unheard() and "fc1[100]" in found.unheard()
+
+
+def test_a_permuted_flatten_on_a_real_run(digits):
+    class Last(Digits):
+        def forward(self, x):
+            x = torch.max_pool2d(self.conv1(x).relu(), 2)
+            x = torch.max_pool2d(self.conv2(x).relu(), 2)
+            return self.fc1(x.permute(0, 2, 3, 1).flatten(1))
+
+    model = Last().eval()
+    (one,) = pc.open(model)["conv2[3]"].outgoing(X)
+    assert list(one.slots) == list(range(3, 192, 12)) and torch.equal(one.weights, model.fc1.weight[:, 3::12])
+
+
+def test_what_comes_from_elsewhere_is_named():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 5), nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.b(torch.from_numpy(self.a(x).detach().numpy() * 1.0))
+
+    found = pc.open(Odd().eval()).wiring(torch.rand(3, 4))
+    assert found.notes and "b[0]" not in found.deaf()
+    lost = found.outgoing("a[1]")
+    assert not len(lost) and "may be lost" in lost.why and found.notes[0] in lost.why
+    heard = found.sources("b[1]")
+    assert "unknown origin" in (heard.why or heard[0].source) and "neuron" not in heard.mixed[0].sources[0]
+
+
+def test_weights_of_no_known_kind_are_read_by_their_axes():
+    class Raw(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.w, self.b = nn.Linear(4, 5), nn.Parameter(torch.randn(5, 6)), nn.Linear(6, 2)
+
+        def forward(self, x):
+            return self.b((self.a(x) @ self.w).tanh())
+
+    torch.manual_seed(0)
+    model = Raw().eval()
+    net = pc.open(model)
+    found = net.wiring(torch.rand(3, 4))
+    (one,) = found.outgoing("a[2]")
+    assert one.address == "w" and one.axes == ("axis0", "axis1") and torch.equal(one.weights, model.w[2:3])
+    links = found.strongest("a[2]", 6)
+    assert {link.listener: pytest.approx(link.value) for link in links} == {
+        f"w[{i}]": model.w[2, i].item() for i in range(6)
+    }
+    assert {feed.source for feed in found.sources("b[1]")} == {f"w[{i}]" for i in range(6)}
 
 
 # several inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -38,6 +39,10 @@ _COUNTS = "num_heads|num_attention_heads|n_heads|n_head|num_attn_heads|heads"
 _KV = "num_key_value_heads|num_kv_heads|n_kv_heads|num_kv"
 _SERVED = "num_key_value_groups|n_rep"
 _WIDTHS = "all_head_size|inner_dim|split_size|attention_inner_dim"
+_FOR_ALL_HEADS = "config.num_attention_heads|config.num_heads|config.n_head"
+_FOR_ALL_KV = "config.num_key_value_heads"
+_FOR_ALL_HIDDEN = "config.intermediate_size|config.ffn_dim|config.d_ff|config.encoder_ffn_dim|config.n_inner"
+"""What a config says of all layers: told where all of them end with one size."""
 _EXPERTS = "num_experts|n_routed_experts|num_local_experts|n_experts"
 
 
@@ -58,6 +63,7 @@ class Cutting:
         self._slots()
         self._touched()
         self._heads()
+        self._for_all()
         takes: list[Take] = [take for shears in self.shears.values() for take in shears.takes()]
         arrays = self.closure.model.arrays
         touched = {take.path for take in takes}
@@ -96,11 +102,14 @@ class Cutting:
             raise EditError(f"these are all the {noun} of {what}", "keep at least one: a layer without any cannot run")
         self._sizes(layer, cells, gone)
         asked = self._why(block, gone)
+        self._lose(cells, gone, f"{noun} {longest(np.flatnonzero(gone))}{asked}")
+
+    def _lose(self, cells: Population, gone: Flags, why: str) -> None:
         for placed in cells.placed:
             self._shears(placed.array).neurons(cells, placed, gone)
             one = Shears(placed.array)
             one.neurons(cells, placed, gone)
-            self._say(one, f"{noun} {longest(np.flatnonzero(gone).tolist())}{asked}")
+            self._say(one, why)
 
     def _why(self, block: Block, gone: Flags) -> str:
         """Why neurons go that nobody asked for."""
@@ -151,7 +160,7 @@ class Cutting:
             self.read.setdefault(reader.path, Shears(reader.placed.array)).slots(reader, gone)
             one = Shears(reader.placed.array)
             one.slots(reader, gone)
-            slots = f"slot{'' if gone.sum() == 1 else 's'} {longest(np.flatnonzero(gone).tolist())}"
+            slots = f"slot{'' if gone.sum() == 1 else 's'} {longest(np.flatnonzero(gone))}"
             self._say(one, f"{slots} read{'s' if gone.sum() == 1 else ''} {self._sources(reader, gone)}")
 
     def _sources(self, reader: Reader, gone: Flags) -> str:
@@ -170,9 +179,9 @@ class Cutting:
             found.setdefault((layer, population), []).append(number)
         words = []
         for (name, population), numbers in list(found.items())[:4]:
-            layer = self.closure.model.layers[name]
+            held = self.closure.model.layers[name]
             if len(numbers) == 1:
-                neurons = Neurons(layer, layer.populations[population], numbers, single=True)
+                neurons = Neurons(held, held.populations[population], numbers, single=True)
                 words.append(self.closure.model.addresses.text(address_of(neurons, numbers[0])))
             else:
                 words.append(f"{name}{'.' + population if population else ''}[{longest(numbers)}]")
@@ -208,11 +217,9 @@ class Cutting:
         gone = np.zeros(len(main), bool)
         gone[places] = True
         self._sizes(owner, main, gone)
-        for each in main.placed:
-            self._shears(each.array).neurons(main, each, gone)
-            one = Shears(each.array)
-            one.neurons(main, each, gone)
-            self._say(one, f"{main.noun}{'' if len(places) == 1 else 's'} {longest(places.tolist())} normalises {named}")
+        several = len(places) > 1
+        verb = "normalise" if several else "normalises"
+        self._lose(main, gone, f"{main.noun}{'s' if several else ''} {longest(places)} {verb} {named}")
 
     def _owner(self, array: Array) -> LayerInfo | None:
         layers = self.closure.model.layers.values()
@@ -221,7 +228,7 @@ class Cutting:
     def _heads(self) -> None:
         """What attentions state of their heads, on the layer and on the part that holds the projections."""
         for heads in self.closure.heads:
-            lost = self.closure.removed[heads.queries[0]].all(1)
+            lost: Flags = np.asarray(self.closure.removed[heads.queries[0]].all(1))
             if not lost.any():
                 continue
             shared = self.closure.removed[heads.shared[0]].all(1)
@@ -232,6 +239,9 @@ class Cutting:
                     f"the heads of keys and values of {heads.layer.name} would serve {served} query heads",
                     "take as many query heads from each, or all that one serves: then it goes with them",
                 )
+            for cells in heads.layer.populations.values():
+                if [axis.name for axis in cells.axes] == ["head"] and len(cells) == heads.count and not cells.via:
+                    self._lose(cells, lost, f"head{'' if lost.sum() == 1 else 's'} {longest(np.flatnonzero(lost))}")
             width = heads.shared[-1].shape[1]
             was = (heads.count, heads.kv, heads.served, heads.count * width)
             now = (int((~lost).sum()), int((~shared).sum()), int(kept[0]) if len(kept) else 0, 0)
@@ -240,6 +250,29 @@ class Cutting:
                 for names, old, new in zip((_COUNTS, _KV, _SERVED, _WIDTHS), was, now, strict=True):
                     if old != new:
                         self.settings.append(Setting(name, names, (old, new)))
+
+    def _for_all(self) -> None:
+        """What the network's config states once for all layers, where all change alike; nothing where they do not."""
+        removed = self.closure.removed
+        heads = {int(one.queries[0][0, 0]): one for one in self.closure.heads}.values()
+        was = {(one.count, one.kv) for one in heads}
+        now = {
+            (int((~removed[one.queries[0]]).all(1).sum()), int((~removed[one.shared[0]]).all(1).sum())) for one in heads
+        }
+        if len(was) == len(now) == 1 and was != now:
+            for names, old, new in zip((_FOR_ALL_HEADS, _FOR_ALL_KV), *was, *now, strict=True):
+                if old != new:
+                    self.settings.append(Setting("", names, (old, new), "config.head_dim"))
+        inside = {int(label) for one in heads for part in (*one.queries, *one.shared) for label in part.ravel()}
+        alike: dict[str, set[tuple[int, int]]] = {}
+        for block in self.closure.cells.blocks:
+            if not block.text and not block.population and block.start not in inside:
+                left = int((~removed[block.start : block.start + block.count]).sum())
+                alike.setdefault(re.sub(r"\d+", "*", block.layer), set()).add((block.count, left))
+        for sizes in alike.values():
+            old, new = next(iter(sizes))
+            if len(sizes) == 1 and old != new:
+                self.settings.append(Setting("", _FOR_ALL_HIDDEN, (old, new)))
 
     def _parts(self, layer: LayerInfo) -> Sequence[str]:
         holds = (cells.via.rpartition(".")[0] for cells in layer.populations.values() if cells.via)
@@ -251,4 +284,3 @@ class Cutting:
             row = Row(one.array.path, take.axis, length - take.index.shape[-1], length, why)
             if row not in self.rows:
                 self.rows.append(row)
-

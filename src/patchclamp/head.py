@@ -97,11 +97,11 @@ class Head(Shown):
         found = record(self.model, {str(part): part.neurons for part in parts.values()}, x, keep)
         return {name: found[str(part)] for name, part in parts.items()}
 
-    def removal(self, x: Any, **how: bool) -> Removal:
+    def removal(self, x: Any, **how: Any) -> Removal:
         """Plan to take the head out of the live model for good: see `patchclamp.remove.removal`."""
         return removal(self.model, [self.query.neurons], x, **how)
 
-    def remove(self, x: Any, optimizer: Any = None, **how: bool) -> Saved:
+    def remove(self, x: Any, optimizer: Any = None, **how: Any) -> Saved:
         """Take the head out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()`."""
         return self.removal(x, **how).apply(optimizer)
 

@@ -168,11 +168,11 @@ class Network(Shown):
         """Change weights and put them back bit for bit: `with net.edit() as edit: edit["conv1[3]"].zero()`."""
         return NetworkEdit(self.model, self._find)
 
-    def removal(self, addresses: Iterable[Any], x: Any, **how: bool) -> Removal:
+    def removal(self, addresses: Iterable[Any], x: Any, **how: Any) -> Removal:
         """Plan to take neurons, heads or experts out of the live model for good: see `patchclamp.remove.removal`."""
         return removal(self.model, self._asked(addresses), x, changed=self.refresh, **how)
 
-    def remove(self, addresses: Iterable[Any], x: Any, optimizer: Any = None, **how: bool) -> Saved:
+    def remove(self, addresses: Iterable[Any], x: Any, optimizer: Any = None, **how: Any) -> Saved:
         """Take neurons out for good, with all that reads them, and prove it on `x`: `removal(...).apply(optimizer)`."""
         return self.removal(addresses, x, **how).apply(optimizer)
 
@@ -215,7 +215,7 @@ class Network(Shown):
     def _asked(self, addresses: Iterable[Any]) -> list[Neurons]:
         """The neurons of several addresses, or of what they give; of a head its queries, which stand for it."""
         found: list[Neurons] = []
-        for address in [addresses] if isinstance(addresses, (str, Shown)) else addresses:
+        for address in [addresses] if isinstance(addresses, (str, Shown, Selections)) else addresses:
             held: Any = address if isinstance(address, (Shown, Selections)) else self[address]
             parts = held if isinstance(held, Selections) else [held.query] if isinstance(held, Head) else [held]
             found += [locate(one.info, Address(one.name)) if isinstance(one, Layer) else one.neurons for one in parts]

@@ -21,6 +21,7 @@ from .freeze import freeze
 from .frozen import replace
 from .heads import attended, heads_of, read_by_projection
 from .locate import pick
+from .merge import Merging, Splitting, merging, splitting
 from .model import Model, Neurons
 from .read import address_text, fan_in, meant
 from .record import PARTS, Record, record
@@ -133,13 +134,17 @@ class _Held(Shown):
         """
         return freeze(self.model, self.neurons, str(self))
 
-    def removal(self, x: Any, **how: bool) -> Removal:
+    def removal(self, x: Any, **how: Any) -> Removal:
         """Plan to take this out of the live model for good: what goes, and why. See `patchclamp.remove.removal`."""
         return removal(self.model, [self.neurons], x, **how)
 
-    def remove(self, x: Any, optimizer: Any = None, **how: bool) -> Saved:
-        """Take this out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()` sees the smaller network."""
+    def remove(self, x: Any, optimizer: Any = None, **how: Any) -> Saved:
+        """Take this out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()` sees what is left."""
         return self.removal(x, **how).apply(optimizer)
+
+    def merge(self, x: Any) -> Merging:
+        """Plan to make one neuron of these twins, to be carried out by `.apply()`: see `patchclamp.merge.merging`."""
+        return merging(self.model, self.neurons, x)
 
 
 class Neuron(_Held):
@@ -165,6 +170,10 @@ class Neuron(_Held):
     def at(self, *position: int) -> Neuron:
         """The neuron of this filter at one position of the output map (row, column), or this unit at one time step."""
         return Neuron(self.model, replace(self.neurons, position=tuple(map(_whole, position))))
+
+    def split(self, x: Any, share: float = 0.5) -> Splitting:
+        """Plan to make two of it, to be carried out by `.apply()`: see `patchclamp.merge.splitting`."""
+        return splitting(self.model, self.neurons, x, share)
 
     def explain(self, input: Sequence[int] = ()) -> str:
         """What it is, in words. With the size of the layer's input also on how many positions it is shared."""

@@ -82,7 +82,8 @@ def _adapter(thing: Any) -> Any:
 def _open_file(path: str, tree: bool | None) -> Model:
     stored = open_stored(path)
     if stored.format == "ONNX" and not tree:
-        found: Model = import_module(_ONNX).attached(model_of(stored), stored.sources[0], stored.arrays, stored.runs)
+        graph = (stored.runs, stored.windows)
+        found: Model = import_module(_ONNX).attached(model_of(stored), stored.sources[0], stored.arrays, graph)
         return found
     if tree is False or (tree is None and not _by_itself(path, stored)):
         return model_of(stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -56,11 +57,13 @@ class Setting:
     """A number that a layer states: of the attributes `names` (`a|b.c`), each that it has with the value before.
 
     value   (before, after)
+    given   an attribute that must be there and not None, or this one stays as it is
     """
 
     layer: str
     names: str
     value: tuple[int, int]
+    given: str = ""
 
 
 Change: TypeAlias = Take | Blend | Shift
@@ -94,20 +97,24 @@ def runs(index: Ints) -> list[tuple[int, int]]:
         return []
     new = np.flatnonzero(np.any(index[1:] != index[:-1], axis=1)) + 1
     bounds = [0, *new.tolist(), len(index)]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(itertools.pairwise(bounds))
 
 
-def longest(numbers: Sequence[int], most: int = 6) -> str:
+def longest(numbers: Sequence[int] | Ints, most: int = 6) -> str:
     """Numbers as people list them: `3, 7 to 9, 12`.
 
     >>> longest([3, 7, 8, 9, 12])
     '3, 7 to 9, 12'
     """
     spans: list[list[int]] = []
-    for number in sorted(set(numbers)):
+    for number in sorted(set(map(int, numbers))):
         if spans and number == spans[-1][-1] + 1:
             spans[-1] = [spans[-1][0], number]
         else:
             spans.append([number, number])
     words = [str(a) if a == b else f"{a}, {b}" if b == a + 1 else f"{a} to {b}" for a, b in spans]
-    return ", ".join(words) if len(words) <= most else f"{', '.join(words[:most])}, ... ({len(set(numbers)):,} in all)"
+    return (
+        ", ".join(words)
+        if len(words) <= most
+        else f"{', '.join(words[:most])}, ... ({len(set(map(int, numbers))):,} in all)"
+    )

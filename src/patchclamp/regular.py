@@ -61,7 +61,9 @@ class Shears:
     def _alone(self, axis: int) -> Flags:
         return self.alone.setdefault(axis, np.zeros(self.array.shape[axis], bool))
 
-    def _mark(self, layout: Layout, strides: Mapping[str, int], base: int, gone: Flags, fixed: Mapping[str, int]) -> None:
+    def _mark(
+        self, layout: Layout, strides: Mapping[str, int], base: int, gone: Flags, fixed: Mapping[str, int]
+    ) -> None:
         along = [(axis, coords) for axis, coords in enumerate(_coords(layout)) if strides.keys() & coords.keys()]
         if not along:
             return

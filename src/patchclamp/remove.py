@@ -1,4 +1,4 @@
-"""Take neurons out of a live network for good: first a plan that says what goes and why, then the act, proved on data."""
+"""Take neurons out of a live network for good: first a plan of what goes and why, then the act, proved on data."""
 
 from __future__ import annotations
 
@@ -92,7 +92,13 @@ class Removal(Shown):
 
     def page(self) -> Page:
         before, after = self.parameters
-        columns = (Column("array"), Column("axis", "right"), Column("takes", "right"), Column("of", "right"), Column("why"))
+        columns = (
+            Column("array"),
+            Column("axis", "right"),
+            Column("takes", "right"),
+            Column("of", "right"),
+            Column("why"),
+        )
         rows = tuple((row.path, row.axis, row.taken, row.of, row.why) for row in self.rows)
         fields: list[tuple[str, object]] = [
             ("parameters", f"{before:,} now, {after:,} afterwards: {before - after:,} less"),
@@ -109,8 +115,8 @@ def removal(
 
     asked     the neurons; a whole expert is all of its hidden neurons
     x         what the network is called with: it is run once to see who reads them
-    how       `partners`: take along what must go too, such as the neuron that is added to one of these in a residual sum
-              `fold`: what a neuron gives whatever the input (a dead one's relu(bias)) goes on as a bias of those who read it
+    how       `partners`: take along what must go too, such as what is added to one of these in a residual sum
+              `fold`: what a neuron gives whatever the input, a dead one's relu(bias), goes into its readers' bias
               `exact` (True): refuse where a norm's statistic over the remaining neurons would be another
 
     changed   called when the model has other sizes
@@ -120,7 +126,9 @@ def removal(
     """
     options = _options(how)
     if not hasattr(model.keeper, "resize"):
-        raise EditError(f"neurons can be removed from live PyTorch modules, not from {model.source}", "load it in torch")
+        raise EditError(
+            f"neurons can be removed from live PyTorch modules, not from {model.source}", "load it in torch"
+        )
     traced: Traced = model.runner.trace(Cells(model), x)
     words = _words(model, asked)
     closure = Closure(model, traced)

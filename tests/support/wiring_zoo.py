@@ -1,12 +1,12 @@
 """Tiny but faithful networks of many architectures, for tests of wiring: a model in eval and float64, and an input.
 
-`ZOO` maps a name to a builder of (model, x). `published` builds five networks in full size, with random weights.
+`ZOO` maps a name to a builder of (model, x). `published` has five networks in full size, with random weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from tests.support.wiring_zoo_nets import (
@@ -83,7 +83,7 @@ def _generator() -> torch.Generator:
 def _gpt2() -> Case:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(vocab_size=40, n_positions=16, n_embd=12, n_layer=2, n_head=3)
+    config = GPT2Config(vocab_size=40, n_positions=16, n_embd=12, n_layer=2, n_head=3, bos_token_id=1, eos_token_id=2)
     return _ready(lambda: GPT2LMHeadModel(config), input_ids=_tokens(2, 5))
 
 
@@ -278,32 +278,40 @@ ZOO: dict[str, Callable[[], Case]] = {
 """Name -> (model, x)."""
 
 
-def published() -> dict[str, tuple[Callable[[], Case], int]]:
-    """Networks in full size: a builder, and how many direct edges the trace must find.
+class Published(NamedTuple):
+    """A network in full size, with random weights.
 
-    Each is traced on the smallest input that it accepts.
+    build      gives it for an input of a size: pixels on each side, or tokens
+    smallest   the smallest size that it accepts
+    edges      how many direct edges it has
     """
-    from transformers import GPT2Config, GPT2LMHeadModel
+
+    build: Callable[[int], Case]
+    smallest: int
+    edges: int
+
+
+def published() -> dict[str, Published]:
+    """The networks whose numbers of direct edges are published."""
+
+    def image(make: Callable[[], nn.Module]) -> Callable[[int], Case]:
+        return lambda size: _ready(make, _image(size, count=1))
 
     return {
-        "resnet50": (
-            lambda: _ready(lambda: ResNet((3, 4, 6, 3), (64, 128, 256, 512), 1000, 64), _image(32, count=1)),
-            73_984,
+        "resnet50": Published(image(lambda: ResNet((3, 4, 6, 3), (64, 128, 256, 512), 1000, 64)), 1, 73_984),
+        "densenet121": Published(image(lambda: DenseNet((6, 12, 24, 16), 32, 64, 4, 1000)), 29, 41_760),
+        "mobilenet_v2": Published(image(lambda: MobileNetV2(MOBILENET, 32, 1280, 1000)), 1, 18_328),
+        "shufflenet_v2_x1_0": Published(
+            image(lambda: ShuffleNetV2((4, 8, 4), (24, 116, 232, 464), 1024, 1000)), 1, 8_462
         ),
-        "densenet121": (
-            lambda: _ready(lambda: DenseNet((6, 12, 24, 16), 32, 64, 4, 1000), _image(32, count=1)),
-            41_760,
-        ),
-        "mobilenet_v2": (lambda: _ready(lambda: MobileNetV2(MOBILENET, 32, 1280, 1000), _image(32, count=1)), 18_328),
-        "shufflenet": (
-            lambda: _ready(lambda: ShuffleNetV2((4, 8, 4), (24, 116, 232, 464), 1024, 1000), _image(32, count=1)),
-            8_462,
-        ),
-        "gpt2": (
-            lambda: _ready(lambda: GPT2LMHeadModel(GPT2Config()), input_ids=_tokens(1, 2, vocabulary=50_000)),
-            314_880,
-        ),
+        "gpt2": Published(_gpt2_small, 1, 314_880),
     }
+
+
+def _gpt2_small(size: int) -> Case:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return _ready(lambda: GPT2LMHeadModel(GPT2Config()), input_ids=_tokens(1, size, vocabulary=50_000))
 
 
 MOBILENET = (

@@ -43,6 +43,7 @@ class Stored:
     notes      what people should know: what was found and is not read, and why
     sources    what to close
     runs       of a file that holds a graph: layer -> what each node that runs it reads and gives (`onnx._runs.Run`)
+    windows    of such a file: path of an array -> which numbers of which tensor it is (`onnx._runs.Window`)
     """
 
     path: str
@@ -54,6 +55,7 @@ class Stored:
     notes: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     runs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    windows: Mapping[str, Any] = field(default_factory=dict)
 
     def close(self) -> None:
         """Close what it was read from; arrays cannot be read any more."""

@@ -42,7 +42,8 @@ class Flow:
             return
         codes = shadow.codes.reshape(planes, -1, width)
         gains = None if shadow.gains is None else shadow.gains.reshape(planes, -1, width)
-        if codes.shape[1] and (codes == codes[:, :1]).all():
+        once = len(np.unique(slots)) == width
+        if once and codes.shape[1] and (codes == codes[:, :1]).all():
             self._steady(reader, slots, codes[:, 0], gains, codes.shape[1])
         else:
             self._varied(reader, slots, codes, gains)
@@ -87,9 +88,9 @@ class Flow:
         place = np.nonzero(codes.ravel())[0]
         if not len(place):
             return
-        column = place % len(slots)
+        column = slots[place % len(slots)]
         kinds, which = np.unique(codes.ravel()[place], return_inverse=True)
-        pairs, first, inverse = np.unique(which * len(slots) + column, return_index=True, return_inverse=True)
+        pairs, first, inverse = np.unique(which * reader.slots + column, return_index=True, return_inverse=True)
         count = np.bincount(inverse, minlength=len(pairs))
         if gains is None:
             stats = (np.full(len(pairs), np.nan),) * 3
@@ -103,7 +104,7 @@ class Flow:
                 np.minimum.reduceat(inside, starts),
                 np.maximum.reduceat(inside, starts),
             )
-        self._add(reader, kinds[which[first]], slots[column[first]], stats, count)
+        self._add(reader, kinds[which[first]], column[first], stats, count)
 
     def _add(self, reader: Reader, codes: Ints, slots: Ints, stats: Sequence[Floats], count: Ints) -> None:
         self._edges.append((reader.number, (codes, slots, stats[0], stats[1], stats[2], count)))

@@ -146,9 +146,9 @@ class Sources(Shown, Sequence[Feed]):
             return f"{name} reads nothing: its values come from a table or from the network's input"
         if labels and not any(map(self._index.did_run, labels)):
             return f"{name} did not run on this input"
-        mixed = "it hears others only in mixtures" if self.mixed else "what it reads comes from no neuron"
-        lost = "; ".join(self.notes)
-        return f"{name}: {mixed}" + (f"; but the trail may be lost: {lost}" if lost else "")
+        found = f"{name} hears {self._mixture}" if self.mixed else f"what {name} reads comes from no neuron"
+        lost = "; ".join(note for note in self.notes if note not in found)
+        return f"{found}; but the trail may be lost: {lost}" if lost else found
 
     def strongest(self, most: int = 10) -> tuple[Link, ...]:
         """The neurons that feed it most strongly: direct paths by weight x gain, those of one array together.
@@ -190,10 +190,20 @@ class Sources(Shown, Sequence[Feed]):
             parts.append(Table(tuple(columns), rows))
         if len(self) > SHOWN:
             parts.append(Text(f"and {len(self) - SHOWN:,} more"))
-        if mixed := self.mixed:
-            many = len(np.unique(np.concatenate([one.labels for one in mixed])))
-            parts.append(Text(f"and in mixtures: {many:,} neurons"))
+        if self.mixed and len(self):
+            parts.append(Text(f"and {self._mixture}"))
         return Page(tuple(parts))
+
+    @property
+    def _mixture(self) -> str:
+        """What is heard in mixtures, in words: how many neurons, and what else by its name."""
+        cells = self._index.cells
+        labels = np.unique(np.concatenate([one.labels for one in self.mixed]))
+        real = _neurons(self._index, labels)
+        words = [cells.text(int(label)) for label in labels[~real]]
+        if real.any():
+            words.insert(0, f"{int(real.sum()):,} neuron{'s' if real.sum() > 1 else ''} in mixtures")
+        return ", ".join(words)
 
 
 def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link]:

@@ -32,10 +32,26 @@ class Index:
         return self.readers[number]
 
     def place(self, number: int) -> Place:
-        """Where a reader's weights lie. Raises KindError where its kind is not known."""
+        """Where a reader's weights lie. Raises KindError where that cannot be told."""
         found = self._places.get(number)
         if found is None:
-            found = self._places[number] = Place(self.model, self.readers[number])
+            reader = self.readers[number]
+            block = self.cells.block(reader.layer, reader.population)
+            found = self._places[number] = Place(self.model, reader, block.count)
+        return found
+
+    def listener(self, reader: int, number: int) -> str:
+        """The address of a neuron that reads with an array."""
+        one = self.readers[reader]
+        return self.cells.text(self.cells.block(one.layer, one.population).start + number)
+
+    @cached_property
+    def rank(self) -> Ints:
+        """Where each reader stands in the network's order."""
+        layers = {name: number for number, name in enumerate(self.model.layers)}
+        keys = [(layers.get(reader.layer, -1), reader.number) for reader in self.readers]
+        found = np.zeros(len(keys), np.int64)
+        found[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
         return found
 
     @cached_property
@@ -50,7 +66,7 @@ class Index:
         return _has(self._ran, label)
 
     def heard(self, label: int) -> Ints:
-        """The rows of one source, by reader, then tags, then slot."""
+        """The rows of one source, by reader in the network's order, then tags, then slot."""
         order, sources = self._by_source
         low, high = np.searchsorted(sources, (label, label + 1))
         return order[low:high]
@@ -70,7 +86,7 @@ class Index:
         found: dict[tuple[int, int], list[Mixed]] = {}
         for row in rows:
             found.setdefault((row.reader, row.tags), []).append(row)
-        yield from (found[key] for key in sorted(found))
+        yield from (found[key] for key in sorted(found, key=lambda key: (self.rank[key[0]], key[1])))
 
     def mixed_into(self, reader: int, slots: range) -> Iterator[tuple[Mixed, Ints]]:
         """The mixtures that some slots of a reader hear, and which of these slots do."""
@@ -93,7 +109,7 @@ class Index:
     @cached_property
     def _by_source(self) -> tuple[Ints, Ints]:
         t = self.traced
-        order = np.lexsort((t.slot, t.tags, t.reader, t.source))
+        order = np.lexsort((t.slot, t.tags, self.rank[t.reader] if len(self.rank) else t.reader, t.source))
         return order, t.source[order]
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..address import Address, Step
-from ..errors import KindError, RunError
+from ..errors import KindError, PatchclampError, RunError
 from ..flow.cells import Reader
 from ..frozen import dataclass
-from ..model import Model, Neurons
+from ..model import Model
 from ..parts.tree import Column, Heading, Page, Part, Table, Text
 from ..read import address_text
 from ..shown import Shown
@@ -221,7 +221,8 @@ class Outgoing(Shown, Sequence[Connection]):
         return f"{', '.join(names)} and {more} more" if more else " and ".join(names)
 
     def page(self) -> Page:
-        columns = [Column("heard by"), Column("array"), Column("slots"), Column("path", wrap=True), Column("gain")]
+        columns = [Column("heard by"), Column("array"), Column("slots"), Column("path", wrap=True)]
+        columns += [Column("gain", "right"), Column("|weight x gain|", "right")]
         several = len(self._chosen) > 1
         if several:
             columns.insert(0, Column("neuron"))
@@ -289,7 +290,7 @@ def _parts(*columns: Ints) -> Iterator[slice]:
 
 def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link]:
     """The strongest listeners of one neuron, of each array that reads it."""
-    traced, model = index.traced, index.model
+    traced = index.traced
     if len(rows) and np.isnan(traced.gain[rows]).all():
         raise no_gains()
     for part in _parts(traced.reader[rows]):
@@ -299,9 +300,8 @@ def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link
         gain = np.bincount(at, traced.gain[some], len(slots)).astype(float)
         words = dict.fromkeys(word for tag in np.unique(traced.tags[some]) for word in traced.tag_names[tag])
         for number, strength, value in ranked(place.listeners(slots, gain), most):
-            neurons = Neurons(model.layers[place.reader.layer], place.cells, (number,), single=True)
             read = slots[np.isin(slots, place.own(place.cells.coords(number)))]
-            names = address_text(model, target.asked), address_text(model, neurons)
+            names = address_text(index.model, target.asked), index.listener(place.reader.number, number)
             yield Link(*names, place.reader.word, spans(read), strength, value, tuple(words))
 
 
@@ -310,16 +310,20 @@ def no_gains() -> RunError:
     return RunError(what, "trace with numbers: net.wiring(x) of the loaded model")
 
 
-def gain_text(gain: Mapping[int, float] | Floats | None) -> str | None:
+def _gain_text(gain: Floats | None) -> str | None:
     """The gains of some slots: one number, or from where to where."""
-    if gain is None or not len(gain) or np.isnan(np.asarray(gain)).all():
+    if gain is None or np.isnan(gain).all():
         return None
-    low, high = float(np.nanmin(gain)), float(np.nanmax(gain))  # type: ignore[arg-type]
+    low, high = float(np.nanmin(gain)), float(np.nanmax(gain))
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def _row(one: Connection, several: bool) -> tuple[object, ...]:
     slots = None if one.output else span_text(one._numbers)
     way = ", ".join((*one.tags, *(() if one.direct else ("in a mixture",))))
-    row = (one.address, one.array or None, slots, way, gain_text(one.gain))
+    try:
+        strength: float | str | None = one.strength
+    except PatchclampError as error:
+        strength = f"cannot be read: {error.message}"
+    row = (one.address, one.array or None, slots, way, _gain_text(one.gain), strength)
     return (one.source, *row) if several else row

@@ -13,7 +13,7 @@ from ..beside import numbers_of
 from ..errors import KindError
 from ..flow.cells import Reader, coords_of
 from ..layout import Layout, fit
-from ..model import Model
+from ..model import AxisSize, Model, Population
 
 __all__ = ["Floats", "Ints", "Place", "Weighed", "span_text", "spans"]
 
@@ -49,27 +49,28 @@ class Weighed:
 class Place:
     """The array of one reader: which of its indices hold which neurons and which slots.
 
-    Raises KindError for an array of no known kind, which says no axes.
+    Of an array of no known kind the stored axes that are not read along make its neurons; KindError where they do not.
     """
 
-    def __init__(self, model: Model, reader: Reader) -> None:
-        if reader.placed is None:
-            what = (
-                f"the axes of {reader.path} are not known, because the kind of {reader.layer or 'its layer'!r} is not"
-            )
-            raise KindError(what, "register the kind: pc.register(...)")
+    def __init__(self, model: Model, reader: Reader, neurons: int) -> None:
         self.model = model
         self.reader = reader
-        self.layout = reader.placed.layout
-        self.array = reader.placed.array
-        self.cells = model.layers[reader.layer].populations[reader.population]
+        at: Mapping[str, int] = {}
+        if reader.placed is None:
+            self.array = model.arrays[reader.path]
+            self.layout, self.cells = _bare(reader, self.array.shape)
+        else:
+            self.array, self.layout, at = reader.placed.array, reader.placed.layout, reader.placed.at
+            self.cells = model.layers[reader.layer].populations[reader.population]
+        if len(self.cells) != neurons:
+            raise KindError(f"which neurons {reader.path} holds is not known", "register its kind: pc.register(...)")
         self.along = tuple(_along(self.layout, axis) for axis in range(len(self.layout.shape)))
         strides, stride = {}, 1
         for name, size in reversed(reader.axes):
             strides[name] = stride
             stride *= size
         self.strides = strides
-        self.start = sum(self.cells.strides.get(axis, 0) * at for axis, at in reader.placed.at.items())
+        self.start = sum(self.cells.strides.get(axis, 0) * number for axis, number in at.items())
 
     def own(self, coords: Mapping[str, int]) -> range:
         """The slots that the neuron at a coordinate reads: of a filter those of its group."""
@@ -165,6 +166,14 @@ class Place:
         if self.model.runner is None:
             return np.take(numbers_of(self.model, values), at, axis)
         return self.model.runner.take(values, axis, at.tolist())
+
+
+def _bare(reader: Reader, shape: tuple[int, ...]) -> tuple[Layout, Population]:
+    """The stored axes of an array of no known kind by number, and the neurons that those make which are not read."""
+    names = [f"axis{number}" for number in range(len(shape))]
+    read = {name for name, _ in reader.axes}
+    axes = tuple(AxisSize(name, size) for name, size in zip(names, shape, strict=True) if name not in read)
+    return fit(" ".join(names), shape), Population(reader.population, "row", axes, (), ())
 
 
 def _along(layout: Layout, axis: int) -> dict[str, Ints]:

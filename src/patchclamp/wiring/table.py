@@ -168,8 +168,8 @@ class Wiring(Shown):
         mixed = [0] * count
         for row in t.mixed:
             mixed[row.reader] += len(row.slots) * len(t.groups[row.group])
-        for reader in t.cells.readers:
-            n = reader.number
+        for n in np.argsort(self._index.rank).tolist():
+            reader = t.cells.readers[n]
             if direct[n] or mixed[n]:
                 where = reader_address(self.model, reader)
                 yield where, reader.word, reader.slots, int(heard[n]), int(direct[n]), mixed[n]

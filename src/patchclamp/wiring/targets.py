@@ -53,11 +53,14 @@ def _neurons(index: Index, thing: Any) -> Iterator[Neurons]:
         yield thing.neurons
     elif hasattr(thing, "info"):
         yield locate(thing.info, Address(thing.info.name))
+    elif isinstance(getattr(thing, "parts", None), Mapping):
+        for part in thing.parts.values():
+            yield from _neurons(index, part)
     elif isinstance(thing, Iterable):
         for one in thing:
             yield from _neurons(index, one)
     else:
-        raise AddressError(f"{thing!r} is no neuron and no address", 'wiring.outgoing("conv1[3]")')
+        raise AddressError(f"a {type(thing).__name__} is no neuron and no address", 'wiring.outgoing("conv1[3]")')
 
 
 def _targets(index: Index, neurons: Neurons) -> Iterator[Target]:

@@ -59,7 +59,8 @@ def open_source(source: Source) -> Stored:
     layers.finish()
     aliases = {name: layer for name, layer in layers.aliases.items() if name not in layers.says}
     notes = _notes(layers)
-    return Stored(source.path, "ONNX", layers.arrays, layers.says, aliases, metadata, notes, (folder,), layers.runs)
+    said = (layers.says, aliases, metadata, notes, (folder,), layers.runs, layers.windows)
+    return Stored(source.path, "ONNX", layers.arrays, *said)
 
 
 def _notes(layers: Layers) -> tuple[str, ...]:

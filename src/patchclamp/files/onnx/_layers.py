@@ -15,7 +15,7 @@ from ._graph import Graph
 from ._names import anonymous, prefix, scope
 from ._nodes import Node
 from ._roles import BIASES, ROLES
-from ._runs import Body, Run
+from ._runs import Body, Run, Window
 from ._tensors import Tensor
 
 __all__ = ["Layers"]
@@ -72,6 +72,7 @@ class Layers:
     says      layer -> its kind and what its node states
     aliases   the names of nodes -> the layers that they are
     runs      layer -> the nodes that run it, in the graph's order
+    windows   path of an array -> where in which tensor it lies
     small     how many constants are left out: single numbers and lists of integers, which reckon with shapes
     """
 
@@ -82,6 +83,7 @@ class Layers:
         self.says: dict[str, dict[str, Any]] = {}
         self.aliases: dict[str, str] = {}
         self.runs: dict[str, list[Run]] = {}
+        self.windows: dict[str, Window] = {}
         self.small = 0
         self._parts: dict[str, Part] = {}
         self._layers: set[str] = set()
@@ -103,6 +105,10 @@ class Layers:
                 said["kind"] = _WITH_OUTPUT[said["kind"]]
         self._rest()
         self.arrays = tuple(self._arrays())
+        bodies = dict(self.graph.tensors)
+        for path, part in self._parts.items():
+            tensor = part.tensor.origin or part.tensor
+            self.windows[path] = Window(tensor.name, bodies.get(tensor, ""), part.first, part.shape, part.order)
 
     def _take(self, node: Node, inputs: list[Any], body: Body) -> None:
         if inputs[0] is None and node.op == "Reshape" and node.outputs:

@@ -8,7 +8,7 @@ from typing import Any
 from ...frozen import dataclass, field
 from ._nodes import Node
 
-__all__ = ["Body", "Run"]
+__all__ = ["Body", "Run", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,21 @@ class Body:
         label = f"{self.label}.{name}.{attribute}" if self.label else f"{name}.{attribute}"
         way = None if self.way is None else (*self.way, (node.outputs[0] if node.outputs else "", attribute))
         return Body(label, way)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where an array lies: the numbers of a tensor from `first` on, in a shape of their own, row-major.
+
+    tensor   what the graph calls it, and `body` the label of the body that it is in
+    order    how blocks of the array's first axis are taken from the tensor, where that is not as they lie
+    """
+
+    tensor: str
+    body: str
+    first: int
+    shape: tuple[int, ...]
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

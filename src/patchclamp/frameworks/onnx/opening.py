@@ -30,8 +30,11 @@ class _Later:
         return getattr(self._made, name)
 
 
-def attached(model: Model, file: Any, arrays: Any, runs: Any) -> Model:
-    """The network of an ONNX file with what runs and edits it. Neither onnx nor onnxruntime is imported here."""
-    runner = _Later(lambda: import_module(_RUNNER).OnnxRunner(file, runs))
+def attached(model: Model, file: Any, arrays: Any, graph: Any) -> Model:
+    """The network of an ONNX file with what runs and edits it. Neither onnx nor onnxruntime is imported here.
+
+    `graph` is what the file's reader says of the graph: which nodes run its layers, and where its arrays lie.
+    """
+    runner = _Later(lambda: import_module(_RUNNER).OnnxRunner(file, *graph))
     keeper = _Later(lambda: import_module(_KEEPER).OnnxKeeper(file, arrays))
     return replace(model, runner=runner, keeper=keeper)

@@ -11,6 +11,8 @@ import numpy as np
 
 from ...axes import Key
 from ...errors import RunError
+from ...flow.cells import Cells
+from ...flow.edges import Traced
 from ...formulas import Precision
 from ...geometry import NOTHING
 from ...protocols import Probe
@@ -81,9 +83,12 @@ class OnnxRunner:
     with its own optimisations off: what is recorded is what the nodes of the file give.
     """
 
-    def __init__(self, file: Graph, runs: Mapping[str, Sequence[Ran]]) -> None:
+    def __init__(
+        self, file: Graph, runs: Mapping[str, Sequence[Ran]], windows: Mapping[str, Any] | None = None
+    ) -> None:
         self.file = file
         self.runs = runs
+        self.windows = windows or {}
         self._ready: tuple[Any, Session, dict[Wanted, Any], dict[Any, Any]] | None = None
 
     def tap(self, probes: Mapping[str, Probe], x: Any) -> None:
@@ -136,6 +141,17 @@ class OnnxRunner:
             if name not in told:
                 raise RunError(f"the tensor {name!r} lies in a branch that did not run on this input")
         return told
+
+    def trace(self, cells: Cells, x: Any, numbers: bool = True) -> Traced:
+        """Follow every neuron of `cells` through one run on `x`, to all that listen to it.
+
+        The file is run also without `numbers`, since what is chosen and sliced on the way follows from numbers; then
+        there are no gains.
+        """
+        needed("onnx")
+        from .tracing import traced
+
+        return traced(self, cells, x, numbers)
 
     def attention(self, layer: str, x: Any, heads: Any = None) -> list[list[Any]]:
         """The pattern of an attention is nodes of the graph: RunError, which says so."""

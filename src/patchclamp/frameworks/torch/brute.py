@@ -130,9 +130,9 @@ def _heard(bench: Bench, call: Call) -> Iterator[tuple[Listener, Held | None]]:
 
 def _slope(bench: Bench, call: Call, of: int, given: Mapping[int, torch.Tensor]) -> Any:
     """On which elements of one argument the call's result depends, with `given` for others and noise for the rest."""
-    places = (*call.inputs, call.owned.place)
-    leaves = {place: leaf.clone() for place, leaf in enumerate(call.leaves) if isinstance(leaf, torch.Tensor)}
-    leaves |= {place: bench.noise(call.leaves[place]) for place in places}
+    tensors = {place: leaf for place, leaf in enumerate(call.leaves) if isinstance(leaf, torch.Tensor)}
+    leaves = {place: leaf.detach().clone() for place, leaf in tensors.items() if place not in given}
+    leaves |= {place: bench.noise(call.leaves[place]) for place in call.inputs if place not in given}
     leaves |= {place: value.to(call.leaves[place].dtype) for place, value in given.items()}
     leaves[of].requires_grad_()
     with torch.enable_grad():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -102,20 +102,19 @@ class Held:
         return tuple(self._taken(ids, layout.keys({**fixed, **at})) for at in places)
 
     @cached_property
-    def _by_number(self) -> tuple[Ints, Ints]:
-        """The elements that some slot has, in order, and the slot of each."""
-        ids = np.concatenate([np.zeros(0, np.int64), *self.slots])
-        slots = np.repeat(np.arange(len(self.slots)), [part.size for part in self.slots])
-        order = np.argsort(ids)
-        return ids[order], slots[order]
+    def _slot_at(self) -> npt.NDArray[np.int32]:
+        """The slot of each element, by its number from the lowest on; -1 for those of none."""
+        low, high = self.span
+        table = np.full(high - low + 1, -1, np.int32)
+        for slot, ids in enumerate(self.slots):
+            table[ids - low] = slot
+        return table
 
     def slots_of(self, ids: Ints) -> list[int]:
         """The slots that have any of these elements."""
-        known, slots = self._by_number
-        if not known.size:
-            return []
-        places = np.minimum(np.searchsorted(known, ids), known.size - 1)
-        return [int(slot) for slot in np.unique(slots[places[known[places] == ids]])]
+        low, high = self.span
+        found = self._slot_at[ids[(ids >= low) & (ids <= high)] - low]
+        return [int(slot) for slot in np.unique(found[found >= 0])]
 
     def _taken(self, ids: Ints, keys: Iterable[Key]) -> Ints:
         return np.concatenate([np.zeros(0, np.int64), *(ids[key].reshape(-1) for key in keys)])
@@ -205,7 +204,6 @@ class Weights:
         """Before another run: what the last one computed."""
         for key in [key for key in self.known if key not in self._stored]:
             del self.known[key], self._kept[key]
-        self._found.clear()
 
     def follow(self, func: Any, leaves: Sequence[Any], spec: Any, result: Any) -> None:
         """After a call: what it made of parameters and constants alone is known, what it wrote of others no more."""
@@ -270,24 +268,23 @@ class Weights:
     def owned(self, func: Any, args: Sequence[Any], leaves: Sequence[Any], stack: Sequence[str]) -> Owned | None:
         """The weights that a call is handed; None if it does not weigh."""
         name = func.overloadpacket.__name__
-        operands = _operands(name, args)
         pure = all(_key(leaf) in self.known for leaf in leaves if isinstance(leaf, torch.Tensor))
-        for value in operands:
-            ids = self.ids(value)
-            if ids is None or not (ids >= 0).any() or not any(self._weights[which] for which in self._bases(ids)):
-                continue
-            owned = self._looked(name, args, value, ids, stack)
-            if owned.held or not pure:
-                return Owned(_place(leaves, value), ids, owned.held, owned.path, owned.entering)
+        for value in _operands(name, args):
+            owned = self._looked(name, args, value, stack)
+            if owned is not None and (owned.held or not pure):
+                return replace(owned, place=next(place for place, leaf in enumerate(leaves) if leaf is value))
         return None
 
-    def _looked(self, name: str, args: Sequence[Any], value: torch.Tensor, ids: Ints, stack: Sequence[str]) -> Owned:
+    def _looked(self, name: str, args: Sequence[Any], value: torch.Tensor, stack: Sequence[str]) -> Owned | None:
         key = name, _key(value), value.shape, value.stride(), value.storage_offset(), tuple(stack)
-        if key not in self._found:
+        if key in self._found:
+            return self._found[key]
+        ids, found = self.ids(value), None
+        if ids is not None and ids.max(initial=-1) >= 0 and any(self._weights[which] for which in self._bases(ids)):
             path = self._paths[self._bases(ids)[-1]]
-            self._found[key] = Owned(0, ids, self._holders(name, ids, stack), path, _entering(name, args, value))
-        found = self._found[key]
-        assert found is not None
+            found = Owned(0, ids, self._holders(name, ids, stack), path, _entering(name, args, value))
+        if _key(value) in self._stored:
+            self._found[key] = found
         return found
 
     def _bases(self, ids: Ints) -> Sequence[int]:
@@ -345,10 +342,6 @@ def _operands(name: str, args: Sequence[Any]) -> list[torch.Tensor]:
         return list(reversed(args[1]))
     places = (place for place in OPERANDS.get(name, ()) if place < len(args))
     return [args[place] for place in places if isinstance(args[place], torch.Tensor)]
-
-
-def _place(leaves: Sequence[Any], value: torch.Tensor) -> int:
-    return next(place for place, leaf in enumerate(leaves) if leaf is value)
 
 
 def _entering(name: str, args: Sequence[Any], value: torch.Tensor) -> int:

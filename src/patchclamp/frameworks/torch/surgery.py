@@ -1,4 +1,4 @@
-"""Change the size of a live module's arrays for good, or put all of it back: parameters, buffers, optimizer, attributes.
+"""Change the size of a live module's arrays for good, or put it all back: parameters, buffers, optimizer, attributes.
 
 Every new tensor is made before the first is put in place. A parameter is replaced by another one: autograd remembers
 the shape of each, so one whose memory changed its shape could not be trained. What is put in its place has its flags,
@@ -20,12 +20,15 @@ from ...errors import EditError
 from ...plan import Change, Shift, Take, Work, runs
 from .scripted import is_scripted
 from .storage import Slot, peel, submodule, why_not_writable
+from .surgery_heads import fewer_class, has_fewer, refuse_heads
 from .surgery_sizes import sizes_of
 from .unchanged import surely
 
 __all__ = ["Resized", "resize"]
 
 _NOTHING = "nothing was changed"
+_CONFIG = "config"
+"""What a model of transformers calls the sizes that it was made by."""
 
 
 @dataclass
@@ -68,6 +71,8 @@ def resize(model: torch.nn.Module, arrays: Mapping[str, Array], work: Work, opti
     neither the shape of its parameter nor one number, and for an optimizer that trains these arrays and is not given.
     """
     _refuse_model(model)
+    for setting in work.settings:
+        refuse_heads(submodule(model, setting.layer), setting.layer)
     optimizers = [] if optimizer is None or optimizer is False else _several(optimizer)
     with torch.no_grad():
         found = _made(arrays, work)
@@ -98,7 +103,9 @@ def _several(optimizer: Any) -> list[torch.optim.Optimizer]:
     given = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
     for one in given:
         if not hasattr(one, "param_groups") or not hasattr(one, "state"):
-            raise EditError(f"{type(one).__name__} is no optimizer", "give a torch.optim.Optimizer, or several in a list")
+            raise EditError(
+                f"{type(one).__name__} is no optimizer", "give a torch.optim.Optimizer, or several in a list"
+            )
     return given
 
 
@@ -230,7 +237,7 @@ def _refuse_others(found: Mapping[int, _New], given: Iterable[torch.optim.Optimi
         for group in getattr(one, "param_groups", ()):
             if entry := next((found[id(p)] for p in group["params"] if id(p) in found), None):
                 raise EditError(
-                    f"an optimizer ({type(one).__name__}) trains {entry.path} and would go on training what is taken out",
+                    f"an optimizer ({type(one).__name__}) trains {entry.path}, and would go on with what is taken out",
                     "give it: optimizer=...; or optimizer=False if it is not used any more",
                 )
 
@@ -270,7 +277,7 @@ def _placed(entry: _New) -> torch.Tensor:
         new._backward_hooks = old._backward_hooks
     after: Any = getattr(old, "_post_accumulate_grad_hooks", None)
     if after:
-        new._post_accumulate_grad_hooks = after  # type: ignore[attr-defined]
+        new._post_accumulate_grad_hooks = after
     return new
 
 
@@ -294,21 +301,41 @@ def _drop(done: Resized, held: Any, key: Any) -> None:
 
 def _set_attributes(model: torch.nn.Module, work: Work, done: Resized) -> None:
     """First what was asked for (`groups`), then what follows from it and from the arrays (`in_channels`)."""
+    told = []
     for setting in work.settings:
         before, after = setting.value
-        for owner, name in _stating(submodule(model, setting.layer), setting.names):
+        module = submodule(model, setting.layer)
+        if setting.given and all(getattr(owner, name) is None for owner, name in _stating(module, setting.given)):
+            continue
+        for owner, name in _stating(module, setting.names):
             if type(getattr(owner, name)) is int and getattr(owner, name) == before:
                 _attribute(done, owner, name, after)
+                told += [f"{name} {after}"] if setting.names.startswith(_CONFIG) else []
+    if hasattr(getattr(peel(model), _CONFIG, None), "to_dict"):
+        done.notes = (_config_note(told),)
     for layer in dict.fromkeys(work.layers):
         module = submodule(model, layer)
         for name, value in sizes_of(module).items():
             _attribute(done, module, name, value)
+        if has_fewer(module):
+            # Without this torch would run its fused encoder layer, which divides the width by the heads too.
+            _attribute(done, module, "_qkv_same_embed_dim", False)
+            _attribute(done, module, "__class__", fewer_class(module.__class__))
 
 
 def _attribute(done: Resized, owner: Any, name: str, value: Any) -> None:
     before = getattr(owner, name)
     if before is not value:
         done.swap(lambda: setattr(owner, name, value), lambda: setattr(owner, name, before))
+
+
+def _config_note(told: Sequence[str]) -> str:
+    if told:
+        return f"model.config says now {', '.join(told)}; sizes of single layers it cannot say"
+    return (
+        "model.config cannot say these sizes: from_pretrained would refuse what save_pretrained writes; "
+        "save the module itself, or its state_dict with a class of yours"
+    )
 
 
 def _stating(module: Any, names: str) -> Iterator[tuple[Any, str]]:

@@ -85,9 +85,7 @@ _RULES: tuple[tuple[type, Callable[[Any], dict[str, Any]]], ...] = (
     ),
 )
 _NAMED: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "transformers.pytorch_utils.Conv1D": lambda module: dict(
-        zip(("nx", "nf"), _shape(module, "weight"), strict=True)
-    ),
+    "transformers.pytorch_utils.Conv1D": lambda module: dict(zip(("nx", "nf"), _shape(module, "weight"), strict=True)),
 }
 """Layers of packages that are not imported here, by the full name of their class."""
 

@@ -15,7 +15,7 @@ from ...flow.flow import Flow
 from ...flow.rules import unknown
 from ...flow.shadow import Shadow
 from .trace_store import Store
-from .trace_weights import Weights
+from .trace_weights import MOST, Weights
 
 __all__ = ["Tracer", "is_view", "tensors"]
 
@@ -138,12 +138,35 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for value in made:
                 if self.shadow(value) is not None:
                     self.put(value, None)
-        for value in made:
-            like = [t for t in tensors((args, kwargs)) if t.shape == value.shape and self.weights.origin(t) is not None]
-            if like and value.is_floating_point() and not is_view(value, args, kwargs):
+        weights = [t for t in tensors((args, kwargs)) if self.weights.origin(t) is not None]
+        for value in made if weights else ():
+            if not value.is_floating_point() or is_view(value, args, kwargs):
+                continue
+            like = [t for t in weights if t.shape == value.shape]
+            if like:
                 self.weights.made(max(like, key=lambda t: t.numel()), value)
+            elif value.numel() <= MOST and self.numbers and func._schema.name.partition("::")[2] in PICKING:
+                self.weights.gathered(value, self._picked(func, args, kwargs))
+
+    def _picked(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The operation carried out on the numbers of the elements instead of the elements."""
+
+        def elements(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                if not value.is_floating_point():
+                    return value.cpu()
+                held = self.weights.origin(value) is not None
+                return torch.from_numpy(self.weights.elements(value)) if held else torch.full(value.shape, -1)
+            return type(value)(map(elements, value)) if isinstance(value, (list, tuple)) else value
+
+        return func(*map(elements, args), **{key: elements(value) for key, value in kwargs.items()}).numpy()
 
 
+_PICKING = """
+cat concat stack index index_select gather repeat tile take_along_dim repeat_interleave
+"""
+PICKING = frozenset(_PICKING.split())
+"""Operations that put weights together to other weights."""
 _NAMES = """
 linear matmul mm bmm addmm addbmm baddbmm mv addmv dot einsum convolution _convolution conv1d conv2d conv3d
 conv_transpose1d conv_transpose2d conv_transpose3d embedding embedding_bag bilinear lstm gru rnn_tanh rnn_relu

@@ -1,0 +1,214 @@
+"""One call of a Keras layer or operation while neurons are followed: what it was given, what it gave, whose weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from keras.src.backend import get_keras_mask
+
+from ...arrays import Array
+from ...flow.flow import Flow
+from ...flow.rules import fresh
+from ...flow.shadow import Ints, Shadow
+from ...flow.weights import Found, found_in, row_major
+from .unchanged import under
+
+__all__ = ["Call", "Lost", "Network", "Trail", "Walk", "leaves"]
+
+
+class Lost(Exception):  # noqa: N818
+    """A rule does not hold for this call: what comes of it is unknown."""
+
+
+class Trail(Protocol):
+    """Who stands behind the arrays of a run; the tracer of torch is one, too."""
+
+    flow: Flow
+    numbers: bool
+
+    def shadow(self, value: Any) -> Shadow | None: ...
+
+    def put(self, value: Any, shadow: Shadow | None) -> None: ...
+
+    def array(self, value: Any) -> Any: ...
+
+
+class Walk:
+    """Shadows by the identity of arrays, which stay alive as long as this does."""
+
+    def __init__(self, flow: Flow, numbers: bool) -> None:
+        self.flow = flow
+        self.numbers = numbers
+        self._held: dict[int, tuple[Any, Shadow | None]] = {}
+
+    def shadow(self, value: Any) -> Shadow | None:
+        return self._held.get(id(value), (None, None))[1]
+
+    def put(self, value: Any, shadow: Shadow | None) -> None:
+        self._held[id(value)] = (value, shadow)
+
+    def array(self, value: Any) -> Any:
+        """Numbers in float64; None in a run without numbers."""
+        return under().values.numpy(value) if self.numbers else None
+
+
+@dataclass(frozen=True)
+class Network:
+    """The layers of a network by identity, with their names, and the rule for each call of one."""
+
+    names: Mapping[int, str]
+    layers: Mapping[str, Any]
+    """What the model says of each layer, by name."""
+    rule: Callable[[Call], None]
+
+    def array(self, layer: Any, words: Sequence[str]) -> Array:
+        """An array of a layer by its name there."""
+        name = self.names.get(id(layer))
+        held = () if name is None else self.layers[name].arrays
+        found = next((one for word in words for one in held if one.name == word), None)
+        if found is None:
+            raise Lost
+        return found
+
+    def run(self, trail: Trail, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a layer or operation, and follow who stands behind what it gives."""
+        before: list[Any] = []
+        with _noting(layer, before):
+            out = layer(*args, **kwargs)
+        name = self.names.get(id(layer), getattr(layer, "name", type(layer).__name__))
+        self.rule(Call(self, trail, layer, name, args, kwargs, out, tuple(before)))
+        return out
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call. `before` is what entered the activation that the layer holds."""
+
+    network: Network
+    trail: Trail
+    layer: Any
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    out: Any
+    before: tuple[Any, ...] = field(default=())
+
+    @property
+    def flow(self) -> Flow:
+        return self.trail.flow
+
+    @property
+    def numbers(self) -> bool:
+        return self.trail.numbers
+
+    @cached_property
+    def given(self) -> Mapping[str, Any]:
+        """Arguments by name."""
+        signature = getattr(self.layer, "_call_signature", None)
+        if not isinstance(signature, inspect.Signature):
+            signature = inspect.signature(self.layer.call)
+        return signature.bind(*self.args, **self.kwargs).arguments
+
+    @property
+    def x(self) -> Any:
+        """The first array that enters."""
+        return next(iter(leaves((self.args, dict(self.kwargs)))))
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """Who stands behind the first array that enters."""
+        return self.trail.shadow(self.x)
+
+    @property
+    def result(self) -> Any:
+        """The first array that leaves."""
+        return next(iter(leaves(self.out)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.result.shape)
+
+    def give(self, shadow: Shadow | None) -> None:
+        self.trail.put(self.result, shadow)
+
+    def array(self, *words: str) -> Array:
+        return self.network.array(self.layer, words)
+
+    def on(self, layer: Any, out: Any = None) -> Call:
+        """The same call as one of another layer."""
+        name = self.network.names.get(id(layer), self.name)
+        return replace(self, layer=layer, name=name, out=self.out if out is None else out)
+
+    def again(self, values: Mapping[int, Any]) -> Any:
+        """What the call gives for other arrays at the places of some, which are named by their identity."""
+        args, kwargs = keras.tree.map_structure(
+            lambda value: values.get(id(value), value), (list(self.args), dict(self.kwargs))
+        )
+        mask = None if not leaves(self.args) else get_keras_mask(self.x)
+        if mask is not None and "mask" in inspect.signature(self.layer.call).parameters:
+            kwargs.setdefault("mask", mask)
+        return self.layer.call(*args, **kwargs)
+
+    def found(self, array: Array, out: Sequence[int], into: Sequence[int], batch: Sequence[int] = ()) -> Found:
+        """What an array is: which of its axes give neurons, which are summed, and which do both."""
+        return self.found_at(array, out, into, batch, {})
+
+    def found_at(
+        self, array: Array, out: Sequence[int], into: Sequence[int], batch: Sequence[int], part: Mapping[int, range]
+    ) -> Found:
+        """The same of a `part` of it: a range along some axes."""
+        shape = tuple(array.shape)
+        given = _elements(shape, [*batch, *out], part)
+        read = _elements(shape, [*batch, *into], part)
+        return found_in(self.flow.cells, array.path, shape, given, read)
+
+    def read(self, found: Found, shadow: Shadow | None) -> None:
+        """Weights read; the last axis of the shadow is that of their slots."""
+        if shadow is not None:
+            for reader, slots in found.reads:
+                self.flow.weighed(reader, slots.ravel(), shadow)
+
+    def fresh(self, labels: Ints, shape: Sequence[int], axis: int) -> Shadow:
+        """These neurons along an axis of an array."""
+        wide = labels.reshape([-1 if at == axis % len(shape) else 1 for at in range(len(shape))])
+        return fresh(self.flow, wide, tuple(shape), self.numbers)
+
+
+def leaves(value: Any) -> list[Any]:
+    """The arrays in a nested structure."""
+    return [item for item in keras.tree.flatten(value) if keras.ops.is_tensor(item)]
+
+
+def _elements(shape: tuple[int, ...], axes: Sequence[int], part: Mapping[int, range]) -> Ints:
+    """Row-major numbers of the elements along some axes, at the start of the others."""
+    steps = row_major(shape)
+    axes = [axis % len(shape) for axis in axes]
+    picked = {axis % len(shape): numbers for axis, numbers in part.items()}
+    start = sum(numbers[0] * steps[axis] for axis, numbers in picked.items() if axis not in axes)
+    found = np.array(start, np.int64)
+    for axis in axes:
+        found = found[..., None] + np.asarray(picked.get(axis, range(shape[axis])), np.int64) * steps[axis]
+    return found
+
+
+def _noting(layer: Any, before: list[Any]) -> Any:
+    from contextlib import nullcontext
+
+    from .unchanged import put
+
+    activation = vars(layer).get("activation")
+    if activation is None or not callable(activation) or isinstance(activation, keras.layers.Layer):
+        return nullcontext()
+
+    def noted(x: Any, *args: Any, **kwargs: Any) -> Any:
+        before.append(x)
+        return activation(x, *args, **kwargs)
+
+    noted.__name__ = getattr(activation, "__name__", "")
+    return put(layer, {"activation": noted})
