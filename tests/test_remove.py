@@ -107,7 +107,9 @@ def test_units_of_a_recurrent_layer(kind):
         expected = nn.functional.linear(smaller(x)[0][:, -1], model.fc.weight[:, kept], model.fc.bias)
     net = pc.open(model)
     net.remove(["r[1,4]"], x)
-    assert model.r.hidden_size == 4 and all(a is b for a, b in zip(model.r._flat_weights, model.r.parameters(), strict=True))
+    assert model.r.hidden_size == 4 and all(
+        a is b for a, b in zip(model.r._flat_weights, model.r.parameters(), strict=True)
+    )
     torch.testing.assert_close(model(x), expected)
     model(x).sum().backward()
     assert model.r.weight_hh_l0.grad.shape == model.r.weight_hh_l0.shape

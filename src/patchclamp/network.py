@@ -186,11 +186,11 @@ class Network(Shown):
         """
         given = [addresses] if isinstance(addresses, (str, Shown, Selections)) else addresses
         held = [self[one] if isinstance(one, str) else one for one in given]
-        parts = [part for one in held for part in (one if isinstance(one, Selections) else [one])]
-        whole = [
+        parts: list[Any] = [part for one in held for part in (one if isinstance(one, Selections) else [one])]
+        parts = [
             part.output if isinstance(part, Head) else part[:] if isinstance(part, Layer) else part for part in parts
         ]
-        return ablated(self.model, [part.neurons for part in whole], To(to, data, seed))
+        return ablated(self.model, [part.neurons for part in parts], To(to, data, seed))
 
     @property
     def held(self) -> Any:

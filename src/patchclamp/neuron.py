@@ -17,6 +17,7 @@ from .edit import Region, regions
 from .errors import AddressError, KindError
 from .explain import explain_neuron
 from .export import Exported, export
+from .forecast import Forecast, forecast
 from .freeze import freeze
 from .frozen import replace
 from .heads import attended, heads_of, read_by_projection
@@ -122,6 +123,14 @@ class _Held(Shown):
         """
         listeners = consumers(self.model, [at] if isinstance(at, (str, Shown)) else at)
         return ablate(self.model, [self.neurons], x, To(to, data, seed), listeners)
+
+    def forecast(self, delta: Any = 1.0, x: Any = None) -> Forecast:
+        """By how much all that hears it changes when it changes by `delta`, without a run: weight x gain x delta.
+
+        `x` is what the wiring is traced on; without it the one that `net.wiring(x)` keeps is asked. Each row says
+        whether it is exact. See `patchclamp.forecast`.
+        """
+        return forecast(wired(self.model, x), self.neurons, delta)
 
     def export(self, path: str | PathLike[str], format: str = "", array: str = "") -> Exported:
         """Write its arrays as .csv, .json, .npy (one, chosen by `array`), .c or .h; see `patchclamp.export`."""

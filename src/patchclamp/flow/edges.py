@@ -51,7 +51,8 @@ class Traced:
     source, reader, slot, tags   columns of the direct connections: a label of `cells`, an index of `cells.readers`,
                                  a slot of it, an index of `tag_names`
     gain, low, high              the change of the slot per unit change of the neuron at all its positions: the mean
-                                 over positions and examples seen, the least, the greatest; NaN without numbers
+                                 over the positions and examples that the slot reads, the least, the greatest; 0
+                                 where it reads others; NaN without numbers
     count                        how many positions and examples these were
     groups, mixed                what is heard through mixtures only
     outputs                      labels that the network itself returns, direct or in a mixture

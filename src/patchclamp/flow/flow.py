@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -28,6 +29,7 @@ class Flow:
         self.groups = Groups()
         self.notes: dict[str, None] = {}
         self._edges: list[tuple[int, _Piece]] = []
+        self._seen: dict[int, Ints] = {}
         self._mixed: dict[tuple[int, int, int], list[Ints]] = {}
         self._outputs: list[Ints] = []
         self._ran: dict[int, Ints] = {}
@@ -36,6 +38,8 @@ class Flow:
     def weighed(self, reader: Reader, slots: Ints, shadow: Shadow) -> None:
         """An array of weights reads: the last axis of the shadow is that of its slots."""
         planes, width = shadow.codes.shape[0], len(slots)
+        seen = self._seen.setdefault(reader.number, np.zeros(reader.slots, np.int64))
+        np.add.at(seen, slots, math.prod(shadow.shape) // max(width, 1))
         if shadow.mixed is not None:
             self._mix(reader, slots, shadow.mixed.reshape(-1, width))
         if not planes:
@@ -128,16 +132,19 @@ class Flow:
         codes, slot, total, low, high, count = (
             [np.concatenate(column) for column in zip(*once, strict=True)] if once else empty
         )
+        positions = [self._seen[number][piece[1]] for number, piece in zip(pieces, once, strict=True)]
+        seen = np.concatenate(positions) if positions else empty[0]
+        partly = count < seen  # the slot reads others, or nobody, at the other positions
         return Traced(
             self.cells,
             label_of(codes),
             reader,
             slot,
             codes >> SHIFT,
-            total / np.maximum(count, 1),
-            low,
-            high,
-            count,
+            total / np.maximum(seen, 1),
+            np.where(partly, np.minimum(low, 0), low),
+            np.where(partly, np.maximum(high, 0), high),
+            seen,
             tuple(self.tags.names),
             tuple(self.groups.members),
             tuple(Mixed(g, r, t, np.unique(np.concatenate(slots))) for (g, r, t), slots in self._mixed.items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,11 @@ class Shadow:
         return Shadow(self.codes.transpose(planes), gains, None if self.mixed is None else self.mixed.transpose(order))
 
     def shaped(self, *shape: int) -> Shadow:
-        """The shadow of the array in another shape, row-major."""
+        """The shadow of the array in another shape, row-major; one length may be -1."""
         planes = self.codes.shape[0]
+        if -1 in shape:
+            given = math.prod(size for size in shape if size != -1)
+            shape = tuple(math.prod(self.shape) // max(given, 1) if size == -1 else size for size in shape)
         gains = None if self.gains is None else self.gains.reshape(planes, *shape)
         mixed = None if self.mixed is None else self.mixed.reshape(shape)
         return Shadow(self.codes.reshape(planes, *shape), gains, mixed)

@@ -105,7 +105,7 @@ class Connection:
 
     @cached_property
     def slots(self) -> Sequence[int]:
-        """A range where they follow each other, else a tuple."""
+        """A range where they follow each other in equal steps, else a tuple."""
         return spans(self._numbers)
 
     @property

@@ -148,6 +148,10 @@ class Place:
         """The slot of each element at some indices: an array that broadcasts to what is read."""
         return self._grid(indices, self.strides)
 
+    def neuron_numbers(self, indices: Sequence[Ints]) -> Ints:
+        """The number of the neuron that each element at some indices is of; it broadcasts as `slot_numbers` does."""
+        return self._grid(indices, self.cells.strides) + self.start
+
     def weight(self, coords: Mapping[str, int], slot: int) -> Any:
         """What one neuron reads from one slot: a number, or the numbers of a kernel, or of several gates."""
         return self.array.read(self.layout.key({**coords, **self.reader.coords(slot)}))
@@ -198,10 +202,11 @@ def _slice(at: Ints, length: int) -> slice | None:
 
 
 def spans(slots: Ints) -> Sequence[int]:
-    """Slots as a range where they follow each other, else as a tuple."""
-    if len(slots) and (np.diff(slots) == 1).all():
-        return range(int(slots[0]), int(slots[-1]) + 1)
-    return tuple(slots.tolist())
+    """Slots as a range where they follow each other in equal steps, else as a tuple."""
+    steps = np.diff(slots)
+    if not len(slots) or (steps != steps[:1]).any():
+        return tuple(slots.tolist())
+    return range(int(slots[0]), int(slots[-1]) + 1, int(steps[0]) if len(steps) else 1)
 
 
 def span_text(slots: Ints) -> str:

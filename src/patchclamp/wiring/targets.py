@@ -64,6 +64,9 @@ def _neurons(index: Index, thing: Any) -> Iterator[Neurons]:
 
 
 def _targets(index: Index, neurons: Neurons) -> Iterator[Target]:
+    if neurons.position:
+        what = f"{address_text(index.model, neurons)} is one position, and connections are of all positions together"
+        raise KindError(what, "leave out what comes after @")
     inner = neurons.population.side == "in"
     held = source(index.model.layers, neurons)
     for number, own in zip(neurons.numbers, held.numbers, strict=True):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from ...flow.flow import Flow
 from ...flow.rules import fresh
 from ...flow.shadow import Ints, Shadow
 from ...flow.weights import Found, found_in, row_major
-from .unchanged import under
+from .unchanged import put, under
 
 __all__ = ["Call", "Lost", "Network", "Trail", "Walk", "leaves"]
 
@@ -197,18 +198,14 @@ def _elements(shape: tuple[int, ...], axes: Sequence[int], part: Mapping[int, ra
     return found
 
 
-def _noting(layer: Any, before: list[Any]) -> Any:
-    from contextlib import nullcontext
-
-    from .unchanged import put
-
-    activation = vars(layer).get("activation")
-    if activation is None or not callable(activation) or isinstance(activation, keras.layers.Layer):
+def _noting(layer: Any, before: list[Any]) -> AbstractContextManager[None]:
+    """While this holds the arrays that enter a layer's activation are kept."""
+    activation = None if hasattr(type(layer), "activation") else getattr(layer, "activation", None)
+    if not callable(activation):
         return nullcontext()
 
     def noted(x: Any, *args: Any, **kwargs: Any) -> Any:
         before.append(x)
         return activation(x, *args, **kwargs)
 
-    noted.__name__ = getattr(activation, "__name__", "")
     return put(layer, {"activation": noted})

@@ -172,6 +172,10 @@ class Call:
         held = {at: one for at in range(len(self.inputs)) if (one := self.held(at)) is not None}
         if not held or not self.gives():
             return
+        if self.op == "Split" and 0 in held:
+            for at, name in enumerate(self.node.output):
+                self.scope.held[name] = held[0].moved(lambda plane, at=at: self.alone(self.given(plane), at))  # type: ignore[misc]
+            return
         rule = HELD.get(self.op)
         made = rule(self, held) if rule is not None else None
         if made is None and rule is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils import prune
 
 from ...arrays import Array
 from ...errors import EditError
@@ -129,20 +130,27 @@ def _made(arrays: Mapping[str, Array], work: Work) -> dict[int, _New]:
 
 
 def _stored(arrays: Mapping[str, Array], change: Change) -> Iterator[tuple[str, Change]]:
-    """The stored array that a change is of; of a computed one those that it is computed from, of the same shape."""
+    """The stored array that a change is of; of a computed one those that it is computed from, along the same axis."""
     array = arrays[change.path]
     if array.role != "computed":
         yield change.path, change
         return
     sources = [arrays[path] for path in array.sources if path in arrays]
-    if not sources or not isinstance(change, Take) or any(one.shape != array.shape for one in sources):
+    if not isinstance(change, Take) or not sources or not all(_follows(one, array, change) for one in sources):
         made = " and ".join(array.sources) or "other arrays"
         raise EditError(
-            f"{array.path} is computed from {made}, which do not have its shape",
+            f"{array.path} is computed from {made}, which cannot lose the same",
             "make it a plain array first: torch.nn.utils.parametrize.remove_parametrizations(layer, name)",
         )
     for one in sources:
         yield one.path, Take(one.path, change.axis, change.index, change.by, change.factor)
+
+
+def _follows(one: Array, made: Array, take: Take) -> bool:
+    """Whether an array that another is computed from lies as that does, along the axes that change."""
+    axes = [take.axis] if take.by is None else [take.axis, take.by]
+    alike = len(one.shape) == len(made.shape) and all(one.shape[axis] == made.shape[axis] for axis in axes)
+    return alike and all(size in (1, whole) for size, whole in zip(one.shape, made.shape, strict=True))
 
 
 def _same(one: Change, other: Change) -> bool:
@@ -317,10 +325,15 @@ def _set_attributes(model: torch.nn.Module, work: Work, done: Resized) -> None:
         module = submodule(model, layer)
         for name, value in sizes_of(module).items():
             _attribute(done, module, name, value)
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, prune.BasePruningMethod):
+                masking: Any = hook
+                _attribute(done, module, masking._tensor_name, masking.apply_mask(module))
         if has_fewer(module):
             # Without this torch would run its fused encoder layer, which divides the width by the heads too.
             _attribute(done, module, "_qkv_same_embed_dim", False)
-            _attribute(done, module, "__class__", fewer_class(module.__class__))
+            cls: Any = type(module)
+            _attribute(done, module, "__class__", fewer_class(cls))
 
 
 def _attribute(done: Resized, owner: Any, name: str, value: Any) -> None:

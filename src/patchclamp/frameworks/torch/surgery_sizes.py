@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from ...kinds import class_name
 
@@ -22,6 +24,9 @@ def _shape(module: nn.Module, *names: str) -> tuple[int, ...]:
             value = held.get(name)
             if value is not None:
                 return tuple(value.shape)
+        if is_parametrized(module, name):
+            stacks: Any = module.parametrizations
+            return max((tuple(value.shape) for value in stacks[name].parameters()), key=math.prod)
     return ()
 
 

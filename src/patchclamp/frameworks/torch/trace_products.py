@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...flow.contraction import contracted
-from ...flow.rules import fresh, merged
+from ...flow.rules import fresh, merged, pointwise
 from ...flow.shadow import Shadow
 from .trace_recurrent import RECURRENT
 from .tracer import Tracer, tensors
@@ -248,16 +248,20 @@ def _embedding(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
 
 
 def _bilinear(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
-    """y = x1 W x2 + b: both inputs are read, each by its own axis of the weight."""
+    """y = x1 W x2 + b: a slot is a pair of features, and reads their product."""
     first, second, w = args[:3]
-    for x, axis in ((first, 1), (second, 2)):
-        shadow = tracer.shadow(x)
+    found = tracer.weights.found(w, [0], [1, 2], [])
+    pair = (*out.shape[:-1], *w.shape[1:])
+    held = []
+    for x, other, axis in ((first[..., None], second[..., None, :], -1), (second[..., None, :], first[..., None], -2)):
+        shadow = tracer.shadow(first if axis == -1 else second)
         if shadow is not None:
-            found = tracer.weights.found(w, [0], [axis], [])
-            for reader, slots in found.reads:
-                tracer.flow.weighed(reader, slots.ravel(), shadow.shaped(-1, x.shape[-1]))
-    labels = tracer.weights.found(w, [0], [1, 2], []).labels
-    tracer.put(out, fresh(tracer.flow, labels, tuple(out.shape), tracer.numbers))
+            held.append((shadow.shaped(*x.shape), tracer.array(other)))
+    if held:
+        shadow = pointwise(tracer.flow, pair, held, ("product",))
+        for reader, slots in found.reads:
+            tracer.flow.weighed(reader, slots.ravel(), shadow.shaped(-1, slots.size))
+    tracer.put(out, fresh(tracer.flow, found.labels, tuple(out.shape), tracer.numbers))
 
 
 def _attention(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:

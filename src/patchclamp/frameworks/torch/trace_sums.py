@@ -23,8 +23,8 @@ def summed(mean: bool, word: str) -> Callable[..., None]:
         axes = axes_of(argument(func, args, kwargs, "dim"), args[0].ndim)
         count = int(np.prod([args[0].shape[axis] for axis in axes]))
         weight = (1.0 / max(count, 1) if mean else 1.0) if tracer.numbers else None
-        if not mean and count <= FEW:
-            found = _added_up(tracer, shadow, axes)
+        if count <= FEW and not tracer.in_norm:
+            found = _added_up(tracer, shadow, axes, weight, word)
         else:
             found = reduced(tracer.flow, shadow, axes, weight, (word,) if word else ())
         tracer.put(out, found.shaped(*out.shape))
@@ -36,13 +36,13 @@ FEW = 16
 """How many elements a sum may add up for each to be heard by itself, as terms of a residual sum are."""
 
 
-def _added_up(tracer: Tracer, shadow: Shadow, axes: list[int]) -> Shadow:
+def _added_up(tracer: Tracer, shadow: Shadow, axes: list[int], weight: float | None, word: str) -> Shadow:
     """A sum of few elements, term by term."""
     kept = [axis for axis in range(len(shadow.shape)) if axis not in axes]
     shape = tuple(shadow.shape[axis] for axis in kept)
     flat = shadow.turned([*axes, *kept]).shaped(-1, *shape)
     terms = [flat.each(lambda plane, term=term: plane[term]) for term in range(flat.shape[0])]  # type: ignore[misc]
-    return pointwise(tracer.flow, shape, [(term, 1.0) for term in terms], ("sum",))
+    return pointwise(tracer.flow, shape, [(term, weight) for term in terms], (word,))
 
 
 def gathered(word: str) -> Callable[..., None]:

@@ -68,6 +68,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.lost(func, out, [s for t in shaded if (s := self.shadow(t)) is not None])
 
     @property
+    def in_norm(self) -> bool:
+        """Whether a layer runs now that normalises: what is summed there is a statistic."""
+        layers = self.flow.cells.model.layers
+        found = (layers[name].kind for name in self.stack if name in layers)
+        return any(kind is not None and kind.role == "norm" for kind in found)
+
+    @property
     def here(self) -> str:
         """The innermost layer that runs now."""
         return self.stack[-1] if self.stack else ""

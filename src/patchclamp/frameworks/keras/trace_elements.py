@@ -1,0 +1,138 @@
+"""Keras layers and operations that work element by element, and activations that layers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from ...flow import rules
+from ...flow.shadow import Shadow
+from .trail import Call, Lost, leaves
+from .unchanged import under
+
+__all__ = ["activated", "axes_of", "elementwise", "joint", "same", "softmax"]
+
+Rule = Callable[[Call], None]
+
+POINTWISE = frozenset(
+    """relu relu6 leaky_relu elu selu celu gelu silu swish sigmoid hard_sigmoid hard_silu hard_swish tanh softplus softsign
+    exponential mish log_sigmoid hard_tanh hard_shrink soft_shrink tanh_shrink squareplus sparse_plus sparse_sigmoid
+    threshold linear sin cos exp square sqrt abs""".split()
+)
+ALONG = frozenset(["softmax", "log_softmax", "sparsemax"])
+"""Activations that take all the neurons at one position."""
+FRAMEWORKS = frozenset(["keras", "tensorflow", "jax", "torch", "tf_keras"])
+
+
+def elementwise(*words: str) -> Rule:
+    """Each element is made of the elements at its place; by the backend's own derivative."""
+
+    def rule(call: Call) -> None:
+        operands = _operands(call)
+        call.give(rules.pointwise(call.flow, call.shape, operands, words) if operands else None)
+
+    return rule
+
+
+def joint(one: tuple[str, ...], several: tuple[str, ...]) -> Rule:
+    """The same of operations on several arrays, with other words where neurons stand behind more than one of them."""
+
+    def rule(call: Call) -> None:
+        operands = _operands(call)
+        words = several if len(operands) > 1 else one
+        call.give(rules.pointwise(call.flow, call.shape, operands, words) if operands else None)
+
+    return rule
+
+
+def same(call: Call) -> None:
+    """What enters leaves; in training, times a factor for each element."""
+    shadow = call.shadow
+    if shadow is None or call.result is call.x:
+        return
+    if not call.numbers:
+        call.give(shadow)
+        return
+    given, made = call.trail.array(call.x), call.trail.array(call.result)
+    if given.shape != made.shape:
+        raise Lost
+    if np.array_equal(given, made):
+        call.give(shadow)
+        return
+    slope = np.divide(made, given, out=np.zeros_like(given), where=given != 0)
+    call.give(rules.pointwise(call.flow, call.shape, [(shadow, slope)], ("dropout",)))
+
+
+def softmax(call: Call) -> None:
+    shadow = call.shadow
+    if shadow is not None:
+        axis = getattr(call.layer, "axis", -1)
+        call.give(rules.along(call.flow, shadow, axes_of(axis, len(call.shape)), ("softmax",)))
+
+
+def activated(call: Call, shadow: Shadow) -> None:
+    """What a layer gives whose sums have this shadow: through the activation that it holds, if any."""
+    activation = getattr(call.layer, "activation", None)
+    if activation is None or activation is keras.activations.linear:
+        call.give(shadow)
+        return
+    if isinstance(activation, keras.layers.Layer):
+        inner = call.on(activation)
+        (before,) = call.before or (call.result,)
+        call.trail.put(before, shadow)
+        call.network.rule(_entered(inner, before))
+        return
+    call.give(_through(call, activation, shadow))
+
+
+def _entered(call: Call, x: Any) -> Call:
+    from dataclasses import replace
+
+    return replace(call, args=(x,), kwargs={}, before=())
+
+
+def _through(call: Call, activation: Any, shadow: Shadow) -> Shadow:
+    name = getattr(activation, "__name__", "")
+    known = getattr(activation, "__module__", "").partition(".")[0] in FRAMEWORKS
+    if known and name in ALONG:
+        return rules.along(call.flow, shadow, [len(shadow.shape) - 1], ("softmax",))
+    if not known or name not in POINTWISE or len(call.before) != 1:
+        text = f"unknown from the activation {name or type(activation).__name__} at {call.name}"
+        call.flow.note(text)
+        return rules.unknown(call.flow, [shadow], call.shape, text)
+    slope = under().slope(activation, call.trail.array(call.before[0])) if call.numbers else None
+    return rules.pointwise(call.flow, call.shape, [(shadow, slope)], (name,))
+
+
+def _operands(call: Call) -> list[tuple[Shadow, Any]]:
+    """The shadows of what enters, each with the derivative of each element of the result by the element at its place."""
+    given = {id(value): value for value in leaves((call.args, dict(call.kwargs)))}
+    found = []
+    for key, value in given.items():
+        shadow = call.trail.shadow(value)
+        if shadow is not None:
+            found.append((shadow, _slope(call, key, given) if call.numbers else None))
+    return found
+
+
+def _slope(call: Call, key: int, given: dict[int, Any]) -> Any:
+    try:
+        at = np.broadcast_to(call.trail.array(given[key]), call.shape)
+    except ValueError as error:  # Keras gives arrays of fewer axes more of them after the first
+        raise Lost from error
+    others = {one: _wide(call, value) for one, value in given.items() if one != key}
+    return under().slope(lambda x: leaves(call.again({**others, key: x}))[0], at)
+
+
+def _wide(call: Call, value: Any) -> Any:
+    floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
+    return under().values.like(call.trail.array(value), value) if not floating else value
+
+
+def axes_of(given: Any, rank: int) -> list[int]:
+    if given is None:
+        return list(range(rank))
+    return [int(axis) % rank for axis in (given if isinstance(given, (list, tuple)) else [given])]
