@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import LlamaConfig, LlamaModel
 
 import patchclamp as pc
 from patchclamp.errors import AddressError, KindError, RunError
+from patchclamp.tape import weighted
 
 
 class Digits(nn.Module):
@@ -343,6 +345,13 @@ def test_no_examples_no_other_example():
         net["[1]"].ablate(torch.randn(1, 2, 5), "resample")
 
 
+def test_a_layer_that_holds_others_stands_for_them(branches):
+    model = nn.Sequential(nn.Linear(5, 4), nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)))
+    net, x = pc.open(model), torch.randn(3, 5)
+    assert torch.equal(net["0[1]"].ablate(x, at=["1"]).output, net["0[1]"].ablate(x, at=["1.0", "1.2"]).output)
+    assert torch.equal(net["0[1]"].ablate(x, at=["1"]).output, net["0[1]"].ablate(x).output)
+
+
 def test_what_weighs_nothing_is_no_consumer():
     net = pc.open(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)).eval())
     with pytest.raises(KindError, match=r"'1' \(BatchNorm1d\) weighs nothing: it is no consumer"):
@@ -356,3 +365,40 @@ def test_a_block_in_which_nothing_was_silenced_says_so(digits):
         pass
     with pytest.raises(ZeroDivisionError), net.ablated("conv1[3]"):
         1 / 0  # noqa: B018
+
+
+def heard(net, address, x, layers):
+    """The layers that hear a neuron in a run with every other weighted layer frozen."""
+    neuron = net[address]
+    shape = neuron.record(x, keep="output").output.shape
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 3
+    deaf = {note.partition(" ")[0] for note in neuron.ablate(x, values, at=layers).notes}
+    return set(layers) - deaf
+
+
+def test_who_hears_a_neuron_is_who_the_wiring_says(digits, branches):
+    """Two ways that share nothing: a run frozen at its weights, and labels carried through a run."""
+    torch.manual_seed(5)
+    small = {"vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+    llama = LlamaModel(LlamaConfig(**small, num_attention_heads=4, num_key_value_heads=2)).eval()
+    encoder = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 3)).eval()
+    cases = [
+        (digits[1], digits[2], ["conv1[3]", "conv2[1]", "fc1[0]"]),
+        (branches[1], branches[2], ["a[2]", "b[1]", "c[4]"]),
+        (
+            pc.open(llama),
+            {"input_ids": torch.randint(50, (2, 5))},
+            [f"layers[0].{part}" for part in ("self_attn.o_proj[3]", "self_attn.q_proj[1]", "mlp.up_proj[2]")],
+        ),
+        (
+            pc.open(llama),
+            {"input_ids": torch.randint(50, (2, 5))},
+            ["embed_tokens[3]", "layers[0].mlp.down_proj[7]", "layers[1].self_attn.v_proj[1]"],
+        ),
+        (pc.open(encoder), torch.randn(2, 5, 8), ["0.linear1[3]", "0.linear2[1]", "0.self_attn[2]"]),
+    ]
+    for net, x, addresses in cases:
+        layers = [name for name in weighted(net.model) if not name.endswith("out_proj")]
+        for address in addresses:
+            wired = {one.layer for one in net[address].outgoing(x) if not one.output}
+            assert heard(net, address, x, layers) == wired, address

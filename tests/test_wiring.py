@@ -254,6 +254,20 @@ def test_without_numbers_there_are_no_gains(net):
         with pytest.raises(pc.RunError, match="no gains"):
             ask()
     assert "no gains" in repr(net["fc1[7]"])
+    some = wiring(net, [("fc1", 7, "fc2.weight", 7, (), np.nan), ("fc1", 8, "fc2.weight", 8, (), 1.0)])
+    assert some.strongest("fc1[7]") == () and [link.source for link in some.strongest("fc2[7]", side="in")] == [
+        "fc1[8]"
+    ]
+
+
+def test_a_trace_without_numbers(net, digits):
+    found = net.wiring(X, numbers=False)
+    assert len(found) == 379 and net["conv2[3]"].outgoing()[0].slots == range(48, 64)
+    assert np.isnan(net["conv2[3]"].outgoing()[0].gain).all()
+    hollow = pc.open(Digits().to("meta"))
+    assert len(hollow.wiring(X)) == 379 and "no gains" in repr(hollow["conv2[3]"]) and repr(hollow.wiring())
+    (one,) = hollow["conv2[3]"].outgoing()
+    assert one.weights.is_meta and one.weights.shape == (120, 16) and "48 to 63" in repr(hollow["conv2[3]"].outgoing())
 
 
 # where slots lie

@@ -105,8 +105,8 @@ class Ablated(Shown):
 def ablate(model: Model, targets: Sequence[Neurons], x: Any, to: To, at: Sequence[LayerInfo | Neurons] = ()) -> Ablated:
     """Run the network on `x` with and without these neurons.
 
-    With `at` only these layers, or neurons of layers, hear the value that was put in its place, each on its direct
-    paths from the neuron, on which no other layer weighs; everything else hears the clean one. The direct part is found
+    With `at` only these layers, or neurons of layers (a layer that holds others stands for those), hear the value that
+    was put in its place, each on its direct paths from the neuron, on which no other layer weighs; everything else hears the clean one. The direct part is found
     by a run in which what every weighted layer gives is frozen to the clean run.
 
     Raises RunError where a value cannot be replaced or a layer did not run, KindError for neurons that have none in a
@@ -171,20 +171,30 @@ class _Chosen:
         whole: set[str] = set()
         names = []
         for item in at:
+            names.append(item.name if isinstance(item, LayerInfo) else address_text(model, item))
             layer = item if isinstance(item, LayerInfo) else source(model.layers, item).layer
-            if layer.name not in weighted(model):
-                raise KindError(
-                    f"{layer.name!r} ({layer.class_name.rpartition('.')[2]}) weighs nothing: it is no consumer",
-                    f"layers that weigh what they read: {', '.join(list(weighted(model))[:8])}",
-                )
-            names.append(layer.name if isinstance(item, LayerInfo) else address_text(model, item))
+            inside = _weighing(model, layer)
             if isinstance(item, LayerInfo) or (item.whole and len(layer.populations) == 1):
-                whole.add(layer.name)
+                whole |= inside
             else:
                 only.setdefault(layer.name, []).append(_part(model, item))
         for name in whole:
             only.pop(name, None)
         return cls(tuple(names), frozenset(whole | set(only)), only)
+
+
+def _weighing(model: Model, layer: LayerInfo) -> set[str]:
+    """A layer that weighs; or those within it, of one that only holds such. Raises KindError where there are none."""
+    layers = weighted(model)
+    if layer.name in layers:
+        return {layer.name}
+    within = {name for name in layers if name.startswith(f"{layer.name}.") or not layer.name}
+    if within:
+        return within
+    raise KindError(
+        f"{layer.name!r} ({layer.class_name.rpartition('.')[2]}) weighs nothing: it is no consumer",
+        f"layers that weigh what they read: {', '.join(list(layers)[:8])}",
+    )
 
 
 def _part(model: Model, neurons: Neurons) -> Silenced:

@@ -141,6 +141,11 @@ class Network(Shown):
         `refresh` is called; without `x` it is what is kept. Without `numbers` the run has shapes only: quick for large
         networks, and without gains. `load` reads a file that `net.wiring().save(path)` wrote, instead of running.
         Raises RunError where the network cannot run or nothing is kept, and for `load` as `NetworkWiring.load` does.
+
+        >>> import torch
+        >>> net = open(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+        >>> list(net.wiring(torch.rand(1, 4)).outgoing("0[1]"))
+        [<0[1] -> 2 weight slot 1 (relu)>]
         """
         if load:
             self.model.kept[KEPT] = NetworkWiring.load(load, self.model)

@@ -107,6 +107,13 @@ class _Held(Shown):
 
         `x` is run once; without it the wiring that `net.wiring(x)` keeps is asked. Raises RunError where there is none
         or the network cannot run, KindError for what is no source: a norm's neurons.
+
+        >>> import torch
+        >>> from patchclamp import open
+        >>> net = open(torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.Flatten(), torch.nn.Linear(12, 5)))
+        >>> (heard,) = net["0[1]"].outgoing(torch.rand(1, 1, 4, 4))
+        >>> heard.address, heard.slots, heard.weights.shape, heard.axes
+        ('2', range(4, 8), torch.Size([5, 4]), ('neuron', 'in'))
         """
         return wired(self.model, x).outgoing(self.neurons)
 

@@ -15,7 +15,7 @@ from ..layout import Layout
 from ..locate import address_of
 from ..model import LayerInfo, Model, Neurons, Placed, Population
 
-__all__ = ["Block", "Cells", "Holding", "Reader"]
+__all__ = ["Block", "Cells", "Holding", "Reader", "coords_of"]
 
 Ints = npt.NDArray[np.int64]
 

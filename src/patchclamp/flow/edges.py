@@ -59,6 +59,7 @@ class Traced:
     ran                          labels of the neurons that ran
     touched                      (path, axis) of a parameter -> rows of the labels that met it, see `touches`
     notes                        where the trail may have been lost, by name
+    within                       layers that ran inside of one that is followed from outside -> which that is
     """
 
     cells: Cells
@@ -77,6 +78,7 @@ class Traced:
     ran: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     touched: Mapping[tuple[str, int], tuple[Ints, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    within: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def touches(self) -> tuple[Touch, ...]:

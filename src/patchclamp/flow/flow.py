@@ -28,6 +28,8 @@ class Flow:
         self.tags = Tags()
         self.groups = Groups()
         self.notes: dict[str, None] = {}
+        self.within: dict[str, str] = {}
+        """Layers that ran inside one that is followed from outside, and which that is."""
         self._edges: list[tuple[int, _Piece]] = []
         self._seen: dict[int, Ints] = {}
         self._mixed: dict[tuple[int, int, int], list[Ints]] = {}
@@ -152,6 +154,7 @@ class Flow:
             _labels(self._ran.values()),
             {key: tuple(rows) for key, rows in self._touches.items()},
             tuple(self.notes),
+            dict(self.within),
         )
 
 

@@ -153,7 +153,8 @@ class Sources(Shown, Sequence[Feed]):
     def strongest(self, most: int = 10) -> tuple[Link, ...]:
         """The neurons that feed it most strongly: direct paths by weight x gain, those of one array together.
 
-        Of what a head gives the gain alone counts. Raises RunError for a wiring that was traced without numbers.
+        Of what a head gives the gain alone counts. Paths of unknown gain are left out. Raises RunError for a wiring
+        that was traced without numbers.
         """
         found: list[Link] = []
         for target, rows in self._spans:
@@ -212,7 +213,7 @@ def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link
     rows = rows[_neurons(index, traced.source[rows])]
     if not len(rows):
         return
-    if np.isnan(traced.gain[rows]).all():
+    if not index.ranks:
         raise no_gains()
     reader = index.reader(int(traced.reader[rows[0]]))
     weights = index.place(reader.number).slots(target.coords) if target.label else _one(reader.slots)

@@ -62,6 +62,11 @@ class Index:
             found.setdefault((reader.layer, reader.population), []).append(reader)
         return found
 
+    @cached_property
+    def ranks(self) -> bool:
+        """Whether there are gains to rank by: not where it was traced without numbers."""
+        return not len(self.traced.gain) or not bool(np.isnan(self.traced.gain).all())
+
     def did_run(self, label: int) -> bool:
         return _has(self._ran, label)
 

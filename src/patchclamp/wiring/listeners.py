@@ -205,7 +205,7 @@ class Outgoing(Shown, Sequence[Connection]):
     def strongest(self, most: int = 10) -> tuple[Link, ...]:
         """The neurons that hear it most strongly: direct paths by weight x gain, those of one array together.
 
-        Raises RunError for a wiring that was traced without numbers, which has no gains.
+        Paths of unknown gain are left out. Raises RunError for a wiring that was traced without numbers.
         """
         found: list[Link] = []
         for target in self._chosen:
@@ -291,7 +291,7 @@ def _parts(*columns: Ints) -> Iterator[slice]:
 def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link]:
     """The strongest listeners of one neuron, of each array that reads it."""
     traced = index.traced
-    if len(rows) and np.isnan(traced.gain[rows]).all():
+    if not index.ranks:
         raise no_gains()
     for part in _parts(traced.reader[rows]):
         some = rows[part]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.support.wiring_zoo import ZOO
+from tests.support.wiring_zoo_nets import DenseNet, MobileNetV2, ShuffleNetV2
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
@@ -19,8 +21,6 @@ from patchclamp.locate import address_of
 from patchclamp.model import Neurons
 from patchclamp.network import Network
 from patchclamp.testing import Footprint, gains_by_difference, listeners
-from tests.support.wiring_zoo import ZOO
-from tests.support.wiring_zoo_nets import DenseNet, MobileNetV2, ShuffleNetV2
 
 
 def opened(model: nn.Module) -> Network:
@@ -160,7 +160,7 @@ def test_without_holding_gains_are_derivatives() -> None:
     found = gains_by_difference(net, "0[2]", x, held=False)
     direction = torch.zeros(5, 4, dtype=torch.float64)
     direction[:, 2] = 1
-    _, slope = torch.func.jvp(lambda given: model[2](model[1](given)), (model[0](x).detach(),), (direction,))
+    _, slope = torch.autograd.functional.jvp(lambda given: model[2](model[1](given)), model[0](x).detach(), direction)
     for (_, _, _, slot), gain in found.items():
         here = slope[:, slot]
         assert gain == pytest.approx((here.mean().item(), here.min().item(), here.max().item()), abs=1e-7)
@@ -263,21 +263,31 @@ class Stack(nn.Module):
 def test_units_of_a_stack_feed_the_next_layer_and_themselves_through_time() -> None:
     net, x = opened(Stack()), numbers(2, 4, 3)
     both = {"lstm.weight_ih_l1", "lstm.weight_ih_l1_reverse"}
-    assert slots(listeners(net, "lstm[1]", x)) == {"lstm.weight_hh_l0": [1], **dict.fromkeys(both, [1])}
+    assert slots(listeners(net, "lstm[1]", x)) == {"lstm.weight_hh_l0": [1], **{path: [1] for path in both}}
     back = slots(listeners(net, "lstm.reverse[1]", x))
-    assert back == {"lstm.weight_hh_l0_reverse": [1], **dict.fromkeys(both, [5])}
+    assert back == {"lstm.weight_hh_l0_reverse": [1], **{path: [5] for path in both}}
     assert slots(listeners(net, "lstm.l1[2]", x)) == {"lstm.weight_hh_l1": [2], "head.weight": [2]}
     one_step = slots(listeners(net, "lstm[1]", x[:, :1]))
-    assert one_step == dict.fromkeys(both, [1])
+    assert one_step == {path: [1] for path in both}
+
+
+class Bare(nn.Module):
+    """Arrays of no known kind, read by rows, by columns, as a part, and of the mean of two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(3, 4)
+        self.rows, self.columns = nn.Parameter(torch.randn(4, 5)), nn.Parameter(torch.randn(2, 5))
+        self.part = nn.Parameter(torch.randn(6, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.enter(x)
+        return F.linear(x @ self.rows, self.columns).sum() + F.linear(x, self.part[:, 4:].half().double() / 2).sum()
 
 
 def test_bare_weights_are_read_along_the_axis_that_is_summed_over() -> None:
-    model, x = ZOO["functional"]()
-    net = pc.open(model)
-    assert slots(listeners(net, "enter[2]", x)) == {"weight": [2]}
-    with torch.no_grad():
-        model.mask[:, 2] = 0
-    assert listeners(net, "enter[2]", x) == set()
+    found = listeners(opened(Bare()), "enter[2]", numbers(2, 3))
+    assert found == {("", "rows", "rows", 2), ("", "part", "part", 2)}
 
 
 def test_tied_tables_are_told_apart_by_what_runs() -> None:
@@ -289,7 +299,7 @@ def test_tied_tables_are_told_apart_by_what_runs() -> None:
 
 def test_normed_weights_and_both_inputs_of_a_bilinear_layer() -> None:
     model, x = ZOO["weight_norm"]()
-    found = {path: at for path, at in slots(listeners(pc.open(model), "first[2]", x)).items()}
+    found = slots(listeners(pc.open(model), "first[2]", x))
     assert list(found.values()) == [[2], [2]]
     assert {path.split(".")[0] for path in found} == {"second", "head"}
     model, x = ZOO["bilinear"]()
@@ -312,9 +322,9 @@ def test_all_edges_of_densenet_are_as_many_as_arithmetic_says() -> None:
 
 
 def test_all_edges_of_mobilenet_and_shufflenet_are_as_many_as_arithmetic_says() -> None:
-    # stem 4, one depthwise block, an expanding one and one with a sum: 4 + 4, 4 + 8 + 8, 6 + 12 + 12, 6 + 6 + 8
+    # A block that does not expand, one that does, and one more; the first and the last are added to what they read.
     net = opened(MobileNetV2(((1, 4, 1, 1), (2, 6, 2, 2)), 4, 8))
-    assert total(net, numbers(2, 3, 16, 16)) == (4 + 4) + (4 + 8 + 8) + (6 + 12 + 12) + (6 + 6) + 8
+    assert total(net, numbers(2, 3, 16, 16)) == (4 + 4) + (4 + 4 + 8 + 8) + (6 + 12 + 12) + (6 + 6) + 8
     # Both branches read the stem: 4 + 4, depthwise 4 + 4, on to the ends 4 + 4 and 4; half of 8 into the next unit.
     net = opened(ShuffleNetV2((2,), (4, 8), 6))
     assert total(net, numbers(2, 3, 16, 16)) == (4 + 4) + (4 + 4 + 4) + (4 + 4 + 4) + 8 + 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,10 @@ def _heads(call: Call, dot: str, combine: str, repeat: int) -> None:
         parts.append(projected(inner, call.trail.shadow(x), tuple(x.shape)))
     if repeat > 1:
         parts[1:] = [part.each(lambda plane: np.repeat(plane, repeat, axis=2)) for part in parts[1:]]
-    found = _attended(call, parts, _lettered(dot, combine, layer), _pattern(call))
+    pattern = _pattern(call)
+    found = _attended(call, parts, _lettered(dot, combine, layer), pattern)
     if getattr(layer, "_use_gate", getattr(layer, "use_gate", False)):
-        found = _gated(call, found, query)
+        found = _gated(call, found, query, pattern)
     out = call.on(layer._output_dense)
     call.give(projected(out, found, found.shape))
 
@@ -48,7 +50,7 @@ def _lettered(dot: str, combine: str, layer: Any) -> tuple[str, str, bool]:
     return dot.replace(" ", ""), combine.replace(" ", ""), hasattr(layer, "_attention_axes")
 
 
-def _attended(call: Call, parts: list[Shadow | None] | Any, how: tuple[str, str, bool], pattern: Any) -> Shadow:
+def _attended(call: Call, parts: Sequence[Shadow | None], how: tuple[str, str, bool], pattern: Any) -> Shadow:
     q, k, v = parts
     dot, combine, key_first = how
     left, _, scores = dot.partition("->")
@@ -94,13 +96,25 @@ def _pattern(call: Call) -> Any:
         return None
     if getattr(call.layer, "_flash_attention", None) is True:
         raise Lost
+    call.masked_again()
     _, scores = call.layer(*call.args, **{**call.kwargs, "return_attention_scores": True})
     return call.trail.array(scores)
 
 
-def _gated(call: Call, found: Shadow, query: Any) -> Shadow:
-    """The heads times a gate that is made of the query."""
-    raise Lost
+def _gated(call: Call, found: Shadow, query: Any, pattern: Any) -> Shadow:
+    """The heads times a gate: a sigmoid of sums of what the query is made of."""
+    layer = call.layer
+    gate = projected(call.on(layer._gate_dense), call.trail.shadow(query), tuple(query.shape))
+    slopes: list[Any] = [None, None]
+    if call.numbers:
+        opened = call.trail.array(layer._gate_dense(query))
+        values = call.trail.array(layer._value_dense(call.given["value"]))
+        repeat = opened.shape[2] // values.shape[2] if hasattr(layer, "num_repeats") else 1
+        values = np.repeat(values, repeat, axis=2)
+        heads = np.einsum(layer._combine_equation.replace(" ", ""), pattern, values)
+        slopes = [opened, heads * opened * (1 - opened)]
+    held = list(zip((found, gate), slopes, strict=True))
+    return pointwise(call.flow, found.shape, held, ("product",))
 
 
 def bare(call: Call) -> None:

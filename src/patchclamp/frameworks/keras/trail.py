@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
-from keras.src.backend import get_keras_mask
+from keras.src.backend import get_keras_mask, set_keras_mask
 
 from ...arrays import Array
 from ...flow.flow import Flow
@@ -80,16 +80,17 @@ class Network:
     def run(self, trail: Trail, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a layer or operation, and follow who stands behind what it gives."""
         before: list[Any] = []
+        masks = [(value, get_keras_mask(value)) for value in leaves((args, kwargs))]
         with _noting(layer, before):
             out = layer(*args, **kwargs)
         name = self.names.get(id(layer), getattr(layer, "name", type(layer).__name__))
-        self.rule(Call(self, trail, layer, name, args, kwargs, out, tuple(before)))
+        self.rule(Call(self, trail, layer, name, args, kwargs, out, tuple(before), masks))
         return out
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call. `before` is what entered the activation that the layer holds."""
+    """One call. `before` is what entered the activation that the layer holds, `masks` what the arrays were masked by."""
 
     network: Network
     trail: Trail
@@ -99,6 +100,7 @@ class Call:
     kwargs: Mapping[str, Any]
     out: Any
     before: tuple[Any, ...] = field(default=())
+    masks: Sequence[tuple[Any, Any]] = field(default=())
 
     @property
     def flow(self) -> Flow:
@@ -155,6 +157,12 @@ class Call:
         if mask is not None and "mask" in inspect.signature(self.layer.call).parameters:
             kwargs.setdefault("mask", mask)
         return self.layer.call(*args, **kwargs)
+
+    def masked_again(self) -> None:
+        """Put back the masks of what entered, which a layer may have taken off."""
+        for value, mask in self.masks:
+            if mask is not None:
+                set_keras_mask(value, mask)
 
     def found(self, array: Array, out: Sequence[int], into: Sequence[int], batch: Sequence[int] = ()) -> Found:
         """What an array is: which of its axes give neurons, which are summed, and which do both."""

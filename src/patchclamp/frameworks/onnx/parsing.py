@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from ...errors import RunError
 
-__all__ = ["File", "filled", "gathered", "outside", "parsed"]
+__all__ = ["File", "filled", "gathered", "numbers_of", "outside", "parsed"]
 
 
 class File(Protocol):
@@ -90,6 +90,14 @@ def filled(file: File) -> onnx.ModelProto:
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
     return model
+
+
+def numbers_of(file: File, tensor: Any) -> Any:
+    """The numbers of a tensor as NumPy, also where they lie in a file beside the model's own."""
+    if tensor.data_location == TensorProto.EXTERNAL:
+        copy = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=file.read_beside(*_place(tensor)))
+        tensor = copy
+    return numpy_helper.to_array(tensor)
 
 
 def gathered(file: File, name: str) -> tuple[bytes | None, Iterator[bytes]]:

@@ -151,7 +151,7 @@ class OnnxRunner:
         needed("onnx")
         from .tracing import traced
 
-        return traced(self, cells, x, numbers)
+        return traced(self, cells, x, _size(x), numbers)
 
     def attention(self, layer: str, x: Any, heads: Any = None) -> list[list[Any]]:
         """The pattern of an attention is nodes of the graph: RunError, which says so."""

@@ -31,6 +31,11 @@ def codes(call: Call) -> None:
     _pointwise(call, _slope(call), codes=True)
 
 
+def _cast(call: Call) -> None:
+    """Codes of numbers become numbers; numbers that become integers are counts."""
+    _pointwise(call, _slope(call), codes=call.value(0).dtype.kind in "iu")
+
+
 def _pointwise(call: Call, slope: Slope, codes: bool = False) -> None:
     shape = call.out_shape
     touched(call, call.operands[0][1].spread(shape))
@@ -184,19 +189,21 @@ def _forgotten(call: Call) -> None:
             call.put(None, at)
 
 
-_MEASURED = """Elu Selu Celu HardSigmoid HardSwish Softplus Softsign Mish ThresholdedRelu Shrink Sin Cos Tan Sinh Cosh
-Asin Acos Atan Asinh Acosh Atanh""".split()
+_MEASURED = (
+    *("Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Softplus", "Softsign", "Mish", "ThresholdedRelu", "Shrink"),
+    *("Sin", "Cos", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh"),
+)
+_STEPS = (
+    *("Shape", "Size", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor", "Sign"),
+    *("IsNaN", "IsInf", "ArgMax", "ArgMin", "NonZero", "Round", "Floor", "Ceil", "ConstantOfShape", "EyeLike", "Range"),
+    *("RandomNormalLike", "RandomUniformLike", "OneHot", "Bernoulli", "BitShift"),
+)
 ELEMENTS: dict[tuple[str, str], Rule] = {
     **{("", op): element_by_element for op in (*_MEASURED, *SLOPES)},
     **{("com.microsoft", op): element_by_element for op in ("Gelu", "FastGelu", "BiasGelu", "QuickGelu", "BiasAdd")},
     **{(domain, op): codes for domain in ("", "com.microsoft") for op in ("QuantizeLinear", "DynamicQuantizeLinear")},
     ("com.microsoft", "DequantizeLinear"): element_by_element,
-    ("", "Cast"): codes,
+    ("", "Cast"): _cast,
     ("", "Where"): _chosen,
-    **{
-        ("", op): _forgotten
-        for op in """Shape Size Equal Greater GreaterOrEqual Less LessOrEqual Not And Or Xor IsNaN IsInf ArgMax ArgMin
-        NonZero Sign Round Floor Ceil ConstantOfShape EyeLike RandomNormalLike RandomUniformLike Range OneHot
-        Bernoulli BitShift""".split()
-    },
+    **{("", op): _forgotten for op in _STEPS},
 }

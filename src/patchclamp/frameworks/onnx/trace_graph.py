@@ -12,6 +12,7 @@ from ...errors import RunError
 from ...flow.flow import Flow
 from ...flow.rules import unknown
 from ...flow.shadow import Shadow
+from .outlets import Way
 from .trace_values import Alone, attributes
 from .trace_weights import Held, Weights
 
@@ -25,8 +26,9 @@ class Scope:
     values  what the run gave, by name: a function, since constants are read when they are asked for
     """
 
-    def __init__(self, label: str, values: Callable[[str], Any], outer: Scope | None = None) -> None:
+    def __init__(self, label: str, values: Callable[[str], Any], outer: Scope | None, way: Way) -> None:
         self.label = label
+        self.way = way
         self.outer = outer
         self.shadows: dict[str, Shadow | None] = {}
         self.held: dict[str, Held] = {}

@@ -41,7 +41,12 @@ def _shaped(call: Call) -> None:
         return
     shape = call.out_shape
     found = shadow.shaped(*shape)
-    if call.op in ("Reshape", "Flatten") and 1 < len(shape) < len(shadow.shape) and len(found.codes) and found.codes.size:
+    if (
+        call.op in ("Reshape", "Flatten")
+        and 1 < len(shape) < len(shadow.shape)
+        and len(found.codes)
+        and found.codes.size
+    ):
         row = found.codes[0].reshape(-1, shape[-1])[0]
         row = row[row > 0]
         if row.size > len(np.unique(row)):
@@ -76,7 +81,9 @@ def _padded(call: Call) -> None:
     rank = len(shadow.shape)
     pads = call.said["pads"] if "pads" in call.said else call.value(1).tolist()
     axes = [axis % rank for axis in call.value(3).tolist()] if call.has(3) else list(range(rank))
-    mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}[call.said.get("mode", "constant")]
+    mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "wrap": "wrap"}[
+        call.said.get("mode", "constant")
+    ]
     sides = [(0, 0)] * rank
     for at, axis in enumerate(axes):
         sides[axis] = (pads[at], pads[at + len(axes)])
@@ -146,19 +153,28 @@ def _resized(call: Call) -> None:
 
     if even(shadow) and call.out_shape[:2] == shadow.shape[:2]:
         corner = shadow.codes.reshape(*shadow.codes.shape[:3], -1)[..., :1]
-        codes = np.broadcast_to(corner.reshape(*corner.shape[:3], *(1,) * (len(shadow.shape) - 2)), (len(corner), *call.out_shape))
-        gains = None if shadow.gains is None else np.stack([resized(plane) for plane in shadow.gains]).astype(np.float64)
+        codes = np.broadcast_to(
+            corner.reshape(*corner.shape[:3], *(1,) * (len(shadow.shape) - 2)), (len(corner), *call.out_shape)
+        )
+        gains = (
+            None if shadow.gains is None else np.stack([resized(plane) for plane in shadow.gains]).astype(np.float64)
+        )
         call.put(retagged(call.flow, Shadow(codes, gains), ("upsample",)))
     elif call.said.get("mode", "nearest") == "nearest":
-        moved = shadow.each(lambda plane: labels(plane) if plane.dtype == np.int64 else resized(plane).astype(np.float64))
+        moved = shadow.each(
+            lambda plane: labels(plane) if plane.dtype == np.int64 else resized(plane).astype(np.float64)
+        )
         call.put(retagged(call.flow, moved, ("upsample",)))
     else:
         call.lost()
 
 
-_EACH = "Slice Gather GatherElements GatherND Tile Split DepthToSpace SpaceToDepth Trilu Compress ReverseSequence CenterCropPad"
+_EACH = (
+    *("Slice", "Gather", "GatherElements", "GatherND", "Tile", "Split", "DepthToSpace", "SpaceToDepth", "Trilu"),
+    *("Compress", "ReverseSequence", "CenterCropPad"),
+)
 MOVES: dict[tuple[str, str], Rule] = {
-    **{("", op): _moved for op in _EACH.split()},
+    **{("", op): _moved for op in _EACH},
     ("", "Transpose"): _turned,
     **{("", op): _shaped for op in ("Reshape", "Flatten", "Squeeze", "Unsqueeze")},
     ("", "Expand"): _wide,

@@ -242,7 +242,7 @@ class _Windows:
                 self.pads.append((0, 0) if auto == "VALID" else (given[at], given[at + rank]))
 
     def of(self, plane: Any, fill: float, margin: float | None = None) -> Any:
-        """(batch, channel, *out, *kernel). The margin that the node states may be filled apart from what lies beyond."""
+        """(batch, channel, *out, *kernel). The margin that the node states may be filled apart from what is beyond."""
         wide = np.pad(plane, [(0, 0), (0, 0), *self.pads], constant_values=fill if margin is None else margin)
         whole = [(n - 1) * s + r for n, s, r in zip(self.outs, self.steps, self.reach, strict=True)]
         beyond = [max(want - have, 0) for want, have in zip(whole, wide.shape[2:], strict=True)]

@@ -67,7 +67,9 @@ def central(alone: Alone, given: Sequence[Any], at: int) -> Any:
     """The slope of each element of the first output by the element of an input at its place, in float64."""
     wide = [np.asarray(v, np.float64) if v is not None and np.asarray(v).dtype.kind == "f" else v for v in given]
     step = STEP * np.maximum(1.0, np.abs(wide[at]))
-    ends = [alone([value if place != at else value + sign * step for place, value in enumerate(wide)]) for sign in (1, -1)]
+    ends = [
+        alone([value if place != at else value + sign * step for place, value in enumerate(wide)]) for sign in (1, -1)
+    ]
     return (ends[0] - ends[1]) / (2 * step)
 
 

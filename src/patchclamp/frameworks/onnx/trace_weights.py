@@ -41,7 +41,7 @@ class Lies(Protocol):
 
 @dataclass(frozen=True)
 class Held:
-    """Which elements of which tensors of the file stand in an array: `base` + index x `steps`, or one by one, `each`."""
+    """Which elements of tensors of the file stand in an array: `base` + index x `steps`, or one by one, `each`."""
 
     shape: tuple[int, ...]
     base: int
@@ -62,7 +62,8 @@ class Held:
         if self.each is not None:
             picked = self.each.transpose([*axes, *(axis for axis in range(len(self.shape)) if axis not in axes)])
             rest = [fixed.get(axis, 0) for axis in range(len(self.shape)) if axis not in axes]
-            return np.asarray(picked[(..., *rest)] if rest else picked)
+            key: Any = (..., *rest)
+            return np.asarray(picked[key] if rest else picked)
         found = np.array(self.base + sum(self.steps[axis] * place for axis, place in fixed.items()), np.int64)
         for axis in axes:
             found = found[..., None] + np.arange(self.shape[axis]) * self.steps[axis]

@@ -330,16 +330,23 @@ def _set_attributes(model: torch.nn.Module, work: Work, done: Resized) -> None:
                 masking: Any = hook
                 _attribute(done, module, masking._tensor_name, masking.apply_mask(module))
         if has_fewer(module):
-            # Without this torch would run its fused encoder layer, which divides the width by the heads too.
-            _attribute(done, module, "_qkv_same_embed_dim", False)
-            cls: Any = type(module)
-            _attribute(done, module, "__class__", fewer_class(cls))
+            _set_fewer(peel(model), module, done)
 
 
 def _attribute(done: Resized, owner: Any, name: str, value: Any) -> None:
     before = getattr(owner, name)
     if before is not value:
         done.swap(lambda: setattr(owner, name, value), lambda: setattr(owner, name, before))
+
+
+def _set_fewer(model: torch.nn.Module, module: torch.nn.Module, done: Resized) -> None:
+    """An attention with a forward for fewer heads. The fused encoder layers, which have another, are not for it."""
+    cls: Any = type(module)
+    _attribute(done, module, "_qkv_same_embed_dim", False)
+    _attribute(done, module, "__class__", fewer_class(cls))
+    for part in model.modules():
+        if isinstance(part, torch.nn.TransformerEncoder) and any(inner is module for inner in part.modules()):
+            _attribute(done, part, "use_nested_tensor", False)
 
 
 def _config_note(told: Sequence[str]) -> str:

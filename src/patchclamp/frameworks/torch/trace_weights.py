@@ -76,6 +76,13 @@ MOST = 1 << 26
 """Of how many elements it is remembered one by one where they come from."""
 
 
+PLAIN = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer) if hasattr(torch.nn, "Buffer") else (
+    torch.Tensor,
+    torch.nn.Parameter,
+)
+"""Tensors whose memory holds their numbers; others wrap codes."""
+
+
 class Weights:
     """The parameters and buffers of a network by storage, and what a run makes of them."""
 
@@ -89,7 +96,7 @@ class Weights:
         paths: dict[tuple[Any, ...], list[str]] = {}
         tensors: dict[tuple[Any, ...], torch.Tensor] = {}
         for stored, tensor in named:
-            if tensor.layout != torch.strided:
+            if tensor.layout != torch.strided or type(tensor) not in PLAIN:
                 continue
             path = _effective(cells, stored)
             key = (storage_of(tensor), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
@@ -101,6 +108,10 @@ class Weights:
             self._arrays.append(array)
             origin = _Origin(array, int(tensor.storage_offset()), shape, tensor.stride(), 0, row_major(shape))
             self._origins.setdefault(storage_of(tensor), []).append(origin)
+
+    def has(self, path: str) -> bool:
+        """Whether the array of that name is a tensor of the network, or made of one."""
+        return any(path in array.paths for array in self._arrays)
 
     def origin(self, tensor: torch.Tensor) -> _Origin | _Gathered | None:
         """Where the elements of a tensor come from; None of one that is no weight."""

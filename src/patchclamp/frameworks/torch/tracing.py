@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ...flow.cells import Cells
 from ...flow.edges import Traced
@@ -15,6 +16,7 @@ from ...flow.flow import Flow
 from ...flow.shadow import Shadow
 from ..surely import surely
 from .names import Named, named
+from .trace_boundaries import Boundary, boundaries
 from .trace_ops import RULES
 from .trace_weights import Weights
 from .tracer import Tracer, tensors
@@ -43,8 +45,9 @@ def traced(model: torch.nn.Module, cells: Cells, call: Callable[[], Any], inputs
     with ExitStack() as around:
         around.enter_context(_plain_attention())
         around.enter_context(torch.inference_mode())
+        closed = boundaries(cells, tracer.weights)
         for part in parts:
-            around.enter_context(_following(tracer, part))
+            around.enter_context(_following(tracer, part, closed.get(part.name)))
         around.enter_context(tracer)
         out = call()
     for tensor in tensors(out):
@@ -80,18 +83,25 @@ _OWN = ("_parameters", "_buffers", "_modules")
 
 
 @contextmanager
-def _following(tracer: Tracer, part: Named) -> Iterator[None]:
+def _following(tracer: Tracer, part: Named, boundary: Boundary | None) -> Iterator[None]:
     """Know when a layer runs."""
 
-    def enter(*_: Any) -> None:
+    def enter(_: Any, args: Any, kwargs: Any) -> None:
+        if tracer.opaque:
+            tracer.flow.within.setdefault(part.name, tracer.here)
         tracer.stack.append(part.name)
+        if boundary is not None:
+            boundary.enter(tracer, args, kwargs)
 
-    def leave(*_: Any) -> None:
+    def leave(_: Any, args: Any, kwargs: Any, output: Any) -> None:
+        if boundary is not None:
+            with _disable_current_modes():
+                boundary.leave(tracer, args, kwargs, output)
         tracer.stack.pop()
 
     handles = (
-        part.module.register_forward_pre_hook(enter, prepend=True),
-        part.module.register_forward_hook(leave, always_call=True),
+        part.module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True),
+        part.module.register_forward_hook(leave, always_call=True, with_kwargs=True),
     )
     try:
         yield
