@@ -130,8 +130,10 @@ def test_resampled_from_other_data(digits):
     found = net["conv1[3]"].ablate(x, "resample", data=data)
     held = without(model.conv1(x), 3, model.conv1(data)[:, 3])
     assert torch.equal(found.output, model.after(held))
-    with pytest.raises(RunError, match=r"values of shape \(1, 2, 24, 24\) do not fit 'conv1'"):
+    with pytest.raises(RunError, match=r"shape \(2, 24, 24\) there and \(5, 24, 24\) here"):
         net["conv1[3]"].ablate(x, "resample", data=data[:2])
+    with pytest.raises(RunError, match=r"shape \(1, 24, 24\) there"):
+        net["conv1[3]"].ablate(x, "resample", data=data[:1])
 
 
 def test_a_number_and_values_of_their_own(digits):
@@ -324,6 +326,7 @@ def test_errors_say_what_to_do(digits, branches, tmp_path):
         (lambda: net["conv1[3]"].ablate(x, np.zeros(7)), RunError, "do not fit 'conv1'"),
         (lambda: net["conv1[3]"].ablate(x, at=["conv3"]), AddressError, "did you mean conv"),
         (lambda: net["conv1[3]"].ablate(x, at=[3]), AddressError, "3 is no consumer"),
+        (lambda: net["conv1[3]"].ablate(x, at=[]), AddressError, "no consumer is chosen"),
         (lambda: net["conv1[:0]"].ablate(x), AddressError, "no neuron of 'conv1'"),
         (lambda: other["a[2]"].ablate(x), RunError, "the network raised RuntimeError in layer 'a'"),
         (lambda: net.ablated([]).__enter__(), AddressError, "no neuron is chosen"),

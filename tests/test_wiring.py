@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -278,6 +279,9 @@ def test_slots_that_are_no_slice(net, digits):
     wiring(net, [("conv2", 3, "fc1.weight", slot, (), 1.0) for slot in slots])
     (one,) = net["conv2[3]"].outgoing()
     assert one.slots == tuple(slots) and torch.equal(one.weights, digits.fc1.weight[:, slots])
+    with net.edit() as edit:
+        edit["fc1[*]"].scale(2.0)
+        assert torch.equal(one.weights, digits.fc1.weight[:, slots])  # read now, also where it is a copy
     wiring(net, [("conv2", 3, "fc1.weight", slot, (), 1.0) for slot in range(3, 192, 12)])  # channels last
     (one,) = net["conv2[3]"].outgoing()
     assert torch.equal(one.weights, digits.fc1.weight[:, 3::12])
@@ -377,6 +381,9 @@ def test_heads_are_asked_by_their_own_names():
     assert one.slots == range(6, 7) and torch.equal(one.weights, model[1].out_proj.weight[:, 6:7])
     (given,) = net["1.head[1].output[2]"].outgoing()
     assert given.slots == range(6, 7) and given.gain.tolist() == [1.0] and given.tags == ()
+    column = model[1].out_proj.weight[:, 6].detach().double()
+    links = net["1.head[1].output[2]"].outgoing().strongest()
+    assert [link.value for link in links] == pytest.approx(column[column.abs().argsort(descending=True)].tolist())
     (fed,) = net["1.head[1].output[2]"].sources()
     assert fed.source == "1.head[1].value[2]" and fed.weight is None
     (best,) = net["1.head[1].output[2]"].sources().strongest()
@@ -491,6 +498,16 @@ def test_a_table_reads_nothing():
 
 
 # mixtures, notes
+
+
+def test_what_is_inside_of_a_layer_that_is_followed_from_outside(net, tmp_path):
+    made = traced(net, [("fc1", 0, "fc2.weight", 0, (), 1.0)], ran=[("fc1", n) for n in range(120)])
+    found = NetworkWiring(replace(made, within={"fc3": "fc2"}))
+    assert found.outgoing("fc3[1]").why.startswith("fc3[1] is inside of fc2") and found != NetworkWiring(made)
+    assert found.sources("fc3[1]").why == found.outgoing("fc3[1]").why
+    found.save(tmp_path / "w.parquet")
+    assert net.wiring(load=tmp_path / "w.parquet") == found
+    assert (found | found).traced.within == {"fc3": "fc2"}
 
 
 def test_mixtures_are_told_apart(net):

@@ -5,7 +5,7 @@ Weights are not touched. The value may be replaced for every consumer, or along 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -102,12 +102,15 @@ class Ablated(Shown):
         return Page((heading, Fields(tuple(rows)), *(Text(note) for note in self.notes)))
 
 
-def ablate(model: Model, targets: Sequence[Neurons], x: Any, to: To, at: Sequence[LayerInfo | Neurons] = ()) -> Ablated:
+def ablate(
+    model: Model, targets: Sequence[Neurons], x: Any, to: To, at: Sequence[LayerInfo | Neurons] | None = None
+) -> Ablated:
     """Run the network on `x` with and without these neurons.
 
-    With `at` only these layers, or neurons of layers (a layer that holds others stands for those), hear the value that
-    was put in its place, each on its direct paths from the neuron, on which no other layer weighs; everything else hears the clean one. The direct part is found
-    by a run in which what every weighted layer gives is frozen to the clean run.
+    With `at` only these layers, or neurons of layers, hear the value that was put in its place, each on its direct
+    paths from the neuron, on which no other layer weighs; everything else hears the clean one. A layer that holds
+    others stands for those. What reaches them directly is found by a run in which what every weighted layer gives is
+    frozen to the clean run. With None every consumer hears it.
 
     Raises RunError where a value cannot be replaced or a layer did not run, KindError for neurons that have none in a
     run. The network is left as it was.
@@ -161,10 +164,12 @@ class _Chosen:
     only: Mapping[str, Sequence[Silenced]]
 
     @classmethod
-    def of(cls, model: Model, at: Sequence[LayerInfo | Neurons], held: Sequence[Silenced]) -> _Chosen | None:
+    def of(cls, model: Model, at: Sequence[LayerInfo | Neurons] | None, held: Sequence[Silenced]) -> _Chosen | None:
         """None where every consumer hears it. Raises KindError for what reads nothing, or cannot be told apart."""
-        if not at:
+        if at is None:
             return None
+        if not at:
+            raise AddressError("no consumer is chosen", "leave at= out: then every consumer hears the replaced value")
         for one in held:
             _refuse_inside(one)
         only: dict[str, list[Silenced]] = {}
@@ -273,10 +278,12 @@ class _Paths:
         )
 
 
-def consumers(model: Model, at: Iterable[Any]) -> list[LayerInfo | Neurons]:
-    """What addresses mean as consumers: layers, or neurons. Layers and neurons that are held already are taken too."""
+def consumers(model: Model, at: Any) -> list[LayerInfo | Neurons] | None:
+    """What an address, or several, means as consumers: layers, or neurons, which may be held already; None for None."""
+    if at is None:
+        return None
     found: list[LayerInfo | Neurons] = []
-    for item in at:
+    for item in [at] if isinstance(at, (str, Shown)) else at:
         if isinstance(item, str):
             found += _meant(model, item)
             continue
@@ -313,7 +320,7 @@ class _Returned:
 
 
 def _run(runner: Runner, held: Sequence[Silenced], tape: Tape | None, x: Any) -> Any:
-    """One run of the network; gives a copy of what it returns. Raises RunError where nothing was met of some neurons."""
+    """One run of the network; gives a copy of what it returns. Raises RunError where some neurons were not met."""
     returned = _Returned(runner)
     for one in held:
         one.count = 0

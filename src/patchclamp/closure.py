@@ -187,8 +187,8 @@ class Closure:
             for kind, which in ((heads.queries, lost), (heads.shared, empty)):
                 for labels in kind:
                     for head in np.flatnonzero(which).tolist():
-                        what = "head" if kind is heads.queries else "head of keys and values"
-                        grown |= self.take(labels[head], f"it is of the same {what} of {heads.layer.name}")
+                        what = "head" if kind is heads.queries else "kv"
+                        grown |= self.take(labels[head], f"it is of {heads.layer.name}.{what}[{head}], which is whole")
             if heads.slots is not None and lost.any():
                 places = heads.slots[lost].ravel()
                 grown |= not self.cut[places].all()
@@ -215,6 +215,11 @@ class Closure:
             outputs = self.labels_of(reader.layer, reader.population).reshape(experts, -1)
             grown |= self._drop(outputs[whole].ravel(), "it is of an expert that goes")
         return grown
+
+    def routed(self) -> Ints:
+        """The hidden neurons of all experts: who reads them stands in their arrays, chosen by the router or not."""
+        found = [self.labels_of(layer.name, "") for layer, _, _ in self._mixtures()]
+        return np.concatenate([np.zeros(0, np.int64), *found])
 
     def _drop(self, labels: Ints, why: str) -> bool:
         new = labels[~self.dropped[labels]]

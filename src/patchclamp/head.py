@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .ablate import Ablated
 from .address import Address, Step
 from .card import head_card
 from .errors import KindError, RunError, nearest
@@ -104,6 +105,10 @@ class Head(Shown):
     def remove(self, x: Any, optimizer: Any = None, **how: Any) -> Saved:
         """Take the head out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()`."""
         return self.removal(x, **how).apply(optimizer)
+
+    def ablate(self, x: Any, to: Any = "zero", *, data: Any = None, seed: int = 0, at: Any = None) -> Ablated:
+        """What the network gives on `x` without what the head gives: see `Neuron.ablate`."""
+        return self.output.ablate(x, to, data=data, seed=seed, at=at)
 
     def explain(self) -> str:
         """What it is, in words: its parts, and which key head serves it."""

@@ -121,15 +121,14 @@ class _Held(Shown):
         """Whom it hears: which neurons feed each of its incoming weights. As `outgoing`, the other way."""
         return wired(self.model, x).sources(self.neurons)
 
-    def ablate(self, x: Any, to: Any = "zero", *, data: Any = None, seed: int = 0, at: Iterable[Any] = ()) -> Ablated:
+    def ablate(self, x: Any, to: Any = "zero", *, data: Any = None, seed: int = 0, at: Any = None) -> Ablated:
         """What the network gives on `x` without these neurons: their value is zero, "mean", "resample", or given.
 
-        `at` names the only consumers that hear it (layers, addresses of neurons, or what these give), each on its
+        `at` names the only consumers that hear it (addresses of layers or neurons, or what these give), each on its
         direct paths. `data` is what a mean is taken over, or whose values stand in; `seed` chooses the other example.
         See `patchclamp.ablate`.
         """
-        listeners = consumers(self.model, [at] if isinstance(at, (str, Shown)) else at)
-        return ablate(self.model, [self.neurons], x, To(to, data, seed), listeners)
+        return ablate(self.model, [self.neurons], x, To(to, data, seed), consumers(self.model, at))
 
     def forecast(self, delta: Any = 1.0, x: Any = None) -> Forecast:
         """By how much all that hears it changes when it changes by `delta`, without a run: weight x gain x delta.

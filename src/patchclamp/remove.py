@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = ["Removal", "Saved", "removal"]
 
 Ints = npt.NDArray[np.int64]
 _HINT = "a norm's statistic or another mixture counts it: exact=False takes it out all the same"
+_REROUTED = "the router chooses among the experts that are left: the output need not be that of before"
 _MOST = 12
 """How many partners an error names."""
 
@@ -75,7 +76,7 @@ class Removal(Shown):
         allowed = Allowed(deaf, math.inf if self.rerouted or not self.exact else 1.0, _HINT)
         saved = carried_out(self, f"without {self.asked}", allowed, optimizer)
         self.done = True
-        return saved
+        return replace(saved, notes=(*saved.notes, _REROUTED)) if self.rerouted else saved
 
     def _deaf(self) -> Answer:
         """What the network returns where nobody listens to what goes: at its old size."""
@@ -202,15 +203,16 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _refuse_silent(closure: Closure, wanted: Ints, words: str) -> None:
-    """A neuron that did not run tells nothing of who reads it."""
-    silent = np.setdiff1d(wanted, closure.traced.ran)
+    """A neuron that did not run tells nothing of who reads it; of experts that is known by their arrays."""
+    routed = closure.routed()
+    silent = np.setdiff1d(wanted, np.concatenate((closure.traced.ran, routed)))
     if len(silent):
         name = closure.cells.text(int(silent[0]))
         raise EditError(
             f"{name} did not run on this input, so who reads it is not known",
             "give an input on which every layer of the network runs",
         )
-    heard = np.isin(wanted, closure.traced.source)
+    heard = np.isin(wanted, np.concatenate((closure.traced.source, routed)))
     heard |= np.isin(wanted, np.concatenate([np.zeros(0, np.int64), *closure.traced.groups]))
     if closure.traced.notes and not heard.all():
         name = closure.cells.text(int(wanted[~heard][0]))

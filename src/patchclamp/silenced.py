@@ -262,6 +262,11 @@ def resampled(seen: Sequence[tuple[Any, Places]]) -> Rule:
         found, there = seen[number % len(seen)]
         if there.rows != places.rows:
             raise _otherwise()
+        if tuple(found.shape) != tuple(values.shape):
+            shapes = f"{tuple(found.shape)[1:]} there and {tuple(values.shape)[1:]} here"
+            raise RunError(
+                f"a neuron has values of shape {shapes}", "give data of the shape that the network is run on"
+            )
         return found
 
     return rule

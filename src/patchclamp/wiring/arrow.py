@@ -88,6 +88,7 @@ def from_arrow(table: Any, model: Model) -> Traced:
     ints = {name: np.asarray(first[name]).astype(np.int64) for name in ("label", "slot", "count")}
     _within(ints["label"], cells.count + 1, "label")
     _within(ints["slot"], limits[reader[direct]], "slot")
+    gain, low, high = (np.asarray(first[name]).astype(np.float64) for name in ("gain", "low", "high"))
     groups = _split(_unpacked(said["groups"]), _unpacked(said["members"]), cells.count + 1)
     mixed = [
         Mixed(int(row["group"]), int(row["reader"]), int(row["path"]), np.array(row["slots"], np.int64))
@@ -104,8 +105,10 @@ def from_arrow(table: Any, model: Model) -> Traced:
         reader[direct],
         ints["slot"],
         tags[direct],
-        **{name: np.asarray(first[name]).astype(np.float64) for name in ("gain", "low", "high")},
-        count=ints["count"],
+        gain,
+        low,
+        high,
+        ints["count"],
         tag_names=names,
         groups=groups,
         mixed=tuple(mixed),
@@ -113,6 +116,7 @@ def from_arrow(table: Any, model: Model) -> Traced:
         ran=_within(_unpacked(said["ran"]), cells.count + 1, "label"),
         touched={(str(path), int(axis)): (_rows(at, who, cells),) for path, axis, at, who in said["touches"]},
         notes=tuple(map(str, said["notes"])),
+        within={str(inner): str(outer) for inner, outer in said["within"].items()},
     )
 
 
@@ -135,6 +139,7 @@ def _described(traced: Traced) -> dict[str, Any]:
         "ran": _packed(traced.ran),
         "touches": [(t.path, t.axis, _packed(t.index), _packed(t.label)) for t in traced.touches],
         "notes": traced.notes,
+        "within": dict(traced.within),
     }
 
 

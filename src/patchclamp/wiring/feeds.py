@@ -145,7 +145,7 @@ class Sources(Shown, Sequence[Feed]):
         if not self._spans:
             return f"{name} reads nothing: its values come from a table or from the network's input"
         if labels and not any(map(self._index.did_run, labels)):
-            return f"{name} did not run on this input"
+            return self._index.silence(labels[0], name)
         found = f"{name} hears {self._mixture}" if self.mixed else f"what {name} reads comes from no neuron"
         lost = "; ".join(note for note in self.notes if note not in found)
         return f"{found}; but the trail may be lost: {lost}" if lost else found

@@ -70,6 +70,13 @@ class Index:
     def did_run(self, label: int) -> bool:
         return _has(self._ran, label)
 
+    def silence(self, label: int, name: str) -> str:
+        """Why nothing is known of a neuron that did not run, in words."""
+        outer = self.traced.within.get(self.cells.of(label).layer)
+        if outer:
+            return f"{name} is inside of {outer}, which is followed from outside alone: ask that"
+        return f"{name} did not run on this input"
+
     def heard(self, label: int) -> Ints:
         """The rows of one source, by reader in the network's order, then tags, then slot."""
         order, sources = self._by_source

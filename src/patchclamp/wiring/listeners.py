@@ -122,11 +122,12 @@ class Connection:
     @property
     def axes(self) -> tuple[str, ...]:
         """The names of the axes of `weights`, in the order in which they are stored."""
-        return self.blocks[0][1]
+        place = self._index.place(self.reader.number)
+        return place.names(place.cuts(self._numbers)[0])
 
-    @cached_property
+    @property
     def blocks(self) -> tuple[tuple[Any, tuple[str, ...]], ...]:
-        """The weights in as few blocks as they lie in: each with the names of its axes."""
+        """The weights in as few blocks as they lie in: each with the names of its axes. Read when asked for."""
         place = self._index.place(self.reader.number)
         return tuple((place.read(place.indices(cut)), place.names(cut)) for cut in place.cuts(self._numbers))
 
@@ -194,7 +195,7 @@ class Outgoing(Shown, Sequence[Connection]):
         if not self._chosen:
             return "no neuron was asked for"
         if not any(target.label == 0 or self._index.did_run(target.label) for target in self._chosen):
-            found = f"{name} did not run on this input"
+            found = self._index.silence(self._chosen[0].label, name)
         elif self._found:
             found = f"no weights read {name}: it leaves by {OUTPUT}"
         else:
@@ -209,9 +210,8 @@ class Outgoing(Shown, Sequence[Connection]):
         """
         found: list[Link] = []
         for target in self._chosen:
-            if target.label:
-                links = _links(self._index, target, self._index.heard(target.label), most)
-                found = sorted([*found, *links], key=lambda link: -link.strength)[:most]
+            links = _links(self._index, target, most)
+            found = sorted([*found, *links], key=lambda link: -link.strength)[:most]
         return tuple(found)
 
     @property
@@ -288,21 +288,30 @@ def _parts(*columns: Ints) -> Iterator[slice]:
         yield from (slice(a, b) for a, b in pairwise(ends))
 
 
-def _links(index: Index, target: Target, rows: Ints, most: int) -> Iterator[Link]:
+def _links(index: Index, target: Target, most: int) -> Iterator[Link]:
     """The strongest listeners of one neuron, of each array that reads it."""
-    traced = index.traced
+    source = address_text(index.model, target.asked)
+    for reader, slots, gain, words in _heard(index, target):
+        place = index.place(reader)
+        for number, strength, value in ranked(place.listeners(slots, gain), most):
+            read = slots[np.isin(slots, place.own(place.cells.coords(number)))]
+            yield Link(source, index.listener(reader, number), place.reader.word, spans(read), strength, value, words)
+
+
+def _heard(index: Index, target: Target) -> Iterator[tuple[int, Ints, Floats, tuple[str, ...]]]:
+    """For each array that hears a neuron directly: the slots, their gains by all paths together, what lies on these."""
+    if not target.label:
+        yield target.reader, np.array([target.slot]), np.ones(1), ()
+        return
     if not index.ranks:
         raise no_gains()
+    traced, rows = index.traced, index.heard(target.label)
     for part in _parts(traced.reader[rows]):
         some = rows[part]
-        place = index.place(int(traced.reader[some[0]]))
         slots, at = np.unique(traced.slot[some], return_inverse=True)
         gain = np.bincount(at, traced.gain[some], len(slots)).astype(float)
         words = dict.fromkeys(word for tag in np.unique(traced.tags[some]) for word in traced.tag_names[tag])
-        for number, strength, value in ranked(place.listeners(slots, gain), most):
-            read = slots[np.isin(slots, place.own(place.cells.coords(number)))]
-            names = address_text(index.model, target.asked), index.listener(place.reader.number, number)
-            yield Link(*names, place.reader.word, spans(read), strength, value, tuple(words))
+        yield int(traced.reader[some[0]]), slots, gain, tuple(words)
 
 
 def no_gains() -> RunError:

@@ -226,7 +226,7 @@ class Wiring(Shown):
 
 def _same(a: Traced, b: Traced) -> bool:
     """Whether two traces say the same, whatever the order of their rows and the numbers of their paths."""
-    if len(a.source) != len(b.source) or a.notes != b.notes or _mixed(a) != _mixed(b):
+    if len(a.source) != len(b.source) or a.notes != b.notes or a.within != b.within or _mixed(a) != _mixed(b):
         return False
     if not all(np.array_equal(np.unique(getattr(a, name)), np.unique(getattr(b, name))) for name in ("outputs", "ran")):
         return False

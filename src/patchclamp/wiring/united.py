@@ -42,6 +42,7 @@ def united(a: Traced, b: Traced) -> Traced:
         ran=np.union1d(a.ran, b.ran),
         touched=_touched(a, b),
         notes=tuple(dict.fromkeys((*a.notes, *b.notes))),
+        within={**a.within, **b.within},
     )
 
 
@@ -114,6 +115,7 @@ def _moved(traced: Traced, cells: Cells) -> Traced:
         labels[traced.ran],
         {key: tuple(labels[row] for row in rows) for key, rows in traced.touched.items()},
         traced.notes,
+        traced.within,
     )
 
 

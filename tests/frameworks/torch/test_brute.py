@@ -278,16 +278,19 @@ class Bare(nn.Module):
         super().__init__()
         self.enter = nn.Linear(3, 4)
         self.rows, self.columns = nn.Parameter(torch.randn(4, 5)), nn.Parameter(torch.randn(2, 5))
-        self.part = nn.Parameter(torch.randn(6, 8))
+        self.part, self.table = nn.Parameter(torch.randn(6, 8)), nn.Parameter(torch.randn(3, 4, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
-        return F.linear(x @ self.rows, self.columns).sum() + F.linear(x, self.part[:, 4:].half().double() / 2).sum()
+        part = F.linear(x, self.part[:, 4:].half().double() / 2)
+        return (
+            F.linear(x @ self.rows, self.columns).sum() + part.sum() + torch.einsum("bi,eio->beo", x, self.table).sum()
+        )
 
 
 def test_bare_weights_are_read_along_the_axis_that_is_summed_over() -> None:
     found = listeners(opened(Bare()), "enter[2]", numbers(2, 3))
-    assert found == {("", "rows", "rows", 2), ("", "part", "part", 2)}
+    assert found == {("", "rows", "rows", 2), ("", "part", "part", 6), ("", "table", "table", 2)}
 
 
 def test_tied_tables_are_told_apart_by_what_runs() -> None:

@@ -113,7 +113,7 @@ def test_heads_of_transformers():
     assert found.changed[0] == "h.0.attn.c_proj"
     every = [name for name in net.layers if net[name].kind.endswith(("Conv1D", "Embedding"))]
     hidden = net["h[0].mlp.c_fc[3:9]"]
-    assert near(*(hidden.ablate(TOKENS, "mean", at=at).output["last_hidden_state"] for at in ((), every)))
+    assert near(*(hidden.ablate(TOKENS, "mean", at=at).output["last_hidden_state"] for at in (None, every)))
     assert "past_key_values" in found.output
     assert found.difference["past_key_values"] is None or found.difference["past_key_values"] is not found.output
 
@@ -408,3 +408,37 @@ def test_what_torchscript_runs_is_refused():
         traced = nn.Sequential(torch.jit.trace(model[0], torch.randn(1, 3)), model[1])
     with pytest.raises(RunError, match="TorchScript"):
         pc.open(traced)["0[1]"].ablate(torch.randn(2, 3))
+
+
+class Tied(nn.Module):
+    """Uses the weights of its layers outside of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.mid, self.last = nn.Embedding(6, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, tokens):
+        return self.run(self.embed(tokens), {})
+
+    def run(self, a, held):
+        b = nn.functional.linear(held.get("mid", a), self.mid.weight, self.mid.bias).tanh()
+        c = torch.matmul(held.get("embed", a) + b, self.embed.weight.T)
+        return self.last(c[..., :4] + held.get("last", a))
+
+
+def test_weights_that_are_used_outside_of_their_layer():
+    model, tokens = Tied().double(), torch.tensor([[0, 3, 1], [5, 2, 2]])
+    net = pc.open(model)
+    a = model.embed(tokens)
+    held = a.clone()
+    held[..., 2] = 0.5
+    for at in ("mid", "embed", "last"):
+        found = net["embed[2]"].ablate(tokens, 0.5, at=at)
+        assert near(found.output, model.run(a, {at: held})), at
+        assert found.largest > 1e-3
+    both = net["embed[2]"].ablate(tokens, 0.5, at=["mid", "embed", "last"])
+    assert near(both.output, net["embed[2]"].ablate(tokens, 0.5).output)
+    with pytest.raises(RunError, match="outside of that layer"):
+        net["embed[2]"].ablate(tokens, 0.5, at=["mid[1]"])
+    with pytest.raises(RunError, match="layer 'mid'"):
+        net["mid[2]"].ablate(tokens)

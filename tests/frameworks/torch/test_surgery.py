@@ -108,15 +108,9 @@ def test_a_failure_in_the_middle_leaves_all_as_it_was(monkeypatch, at):
         swap(self, do, back)
 
     monkeypatch.setattr(surgery.Resized, "swap", failing)
-    try:
+    with pytest.raises(KeyboardInterrupt if at % 2 else RuntimeError):
         surgery.resize(model, plan.model.arrays, plan.work, None)
-    except (RuntimeError, KeyboardInterrupt) as error:
-        if isinstance(error, RuntimeError):
-            unchanged(model, before)
-        else:
-            assert model.a.out_channels == 6 or model(x).shape == (2, 3)
-    else:
-        pytest.fail("nothing was raised")
+    unchanged(model, before)
 
 
 def test_adam_and_sgd_go_on_with_what_is_left():

@@ -14,6 +14,8 @@ from keras.src.models.functional import Functional
 from ...attended import Attended, Wanted
 from ...axes import Key
 from ...errors import PatchclampError, RunError
+from ...flow.cells import Cells
+from ...flow.edges import Traced
 from ...formulas import Precision
 from ...protocols import Probe
 from ..told import failed, raised
@@ -21,6 +23,7 @@ from .attention import watching
 from .hearing import Heard, listening
 from .shapes import Shapes, measuring, outline, symbolic
 from .stepping import Loops, looped
+from .tracing import by_graph, by_operations
 from .unchanged import running, under
 
 __all__ = ["KerasRunner"]
@@ -105,6 +108,21 @@ class KerasRunner:
         with running(self.model), _uncompiled(bool(loops)), watching(self._layer(layer), found, heads):
             self._call(x)
         return found
+
+    def trace(self, cells: Cells, x: Any, numbers: bool = True) -> Traced:
+        """Follow every neuron of `cells` through one run on `x`, to all that listen to it.
+
+        `x` may be a shape without the batch axis, or several as the model's inputs are: then the run is one on zeros.
+        Without `numbers`, and of a shape, there are no gains. Raises RunError for a subclassed model, unless Keras
+        computes with torch.
+        """
+        shaped = outline(x, "", self._stated())
+        given = keras.tree.map_structure(_given, _arrays(x, len(keras.tree.flatten(self._stated()))) if shaped is None else shaped)
+        numbers = numbers and shaped is None
+        with running(self.model):
+            if keras.config.backend() == "torch":
+                return by_operations(self.model, self.names, cells, (lambda: self._call(given), given), numbers)
+            return by_graph(self.model, self.names, cells, lambda: self._call(given), numbers)
 
     def alone(self, layer: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The output shape of one layer by itself on an input of `shape`; nothing is computed."""
@@ -200,6 +218,13 @@ class KerasRunner:
 def _clear(seen: Mapping[str, Shapes]) -> None:
     for calls in seen.values():
         calls.clear()
+
+
+def _given(value: Any) -> Any:
+    """An array of Keras' backend; zeros of a shape."""
+    if isinstance(value, keras.KerasTensor):
+        return keras.ops.zeros(value.shape, dtype=value.dtype)
+    return keras.ops.convert_to_tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def _uncompiled(stepwise: bool) -> AbstractContextManager[Any]:

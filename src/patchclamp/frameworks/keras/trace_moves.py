@@ -12,7 +12,7 @@ import numpy as np
 from ...flow import rules
 from ...flow.shadow import Shadow
 from .trace_elements import axes_of
-from .trail import Call, Lost, leaves
+from .trail import Call, Lost, floating, leaves
 from .unchanged import under
 
 __all__ = ["channels", "flattened", "moved", "over_axis", "pooled", "reduced", "resized"]
@@ -24,7 +24,7 @@ def moved(*words: str) -> Rule:
     """Elements go to other places. Where, the operation itself says, which is given the numbers of the places."""
 
     def rule(call: Call) -> None:
-        given = {id(value): value for value in leaves((call.args, dict(call.kwargs))) if _floating(value)}
+        given = {id(value): value for value in leaves((call.args, dict(call.kwargs))) if floating(value)}
         shadows = [call.trail.shadow(value) for value in given.values()]
         if not any(shadow is not None for shadow in shadows):
             return
@@ -205,7 +205,3 @@ def resized(call: Call) -> None:
             gains = np.stack([under().values.numpy(plane) for plane in planes])
         gains = gains.transpose(0, *(axis + 1 for axis in order))
     call.give(rules.retagged(call.flow, Shadow(codes, gains).turned(back), ("upsample",)))
-
-
-def _floating(value: Any) -> bool:
-    return bool(keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype)))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+import string
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
+from ...flow.contraction import contracted
 from ...flow.rules import pointwise, unknown
+from ...flow.shadow import Shadow
 from . import trace_attention, trace_norms, trace_recurrent, trace_weights
 from .trace_elements import activated, elementwise, joint, same, softmax
 from .trace_moves import flattened, moved, over_axis, pooled, reduced, resized
-from .trail import Call, Lost, leaves
+from .trail import Call, Lost, floating, leaves
 
 __all__ = ["BOUNDARIES", "followed", "known"]
 
@@ -21,8 +26,12 @@ Rule = Callable[[Call], None]
 def followed(call: Call) -> None:
     """Say who stands behind what a call gives. What no rule holds for is unknown, by its name."""
     rule = _rule(call.layer)
+    results = [value for value in leaves(call.out) if floating(value)]
     entering = leaves((call.args, dict(call.kwargs)))
     shadows = [shadow for value in entering if (shadow := call.trail.shadow(value)) is not None]
+    weighs = isinstance(call.layer, keras.layers.Layer) and bool(call.layer.weights)
+    if not results or not (shadows or weighs):
+        return
     try:
         if rule is None:
             raise Lost
@@ -30,7 +39,7 @@ def followed(call: Call) -> None:
     except Lost:
         text = f"unknown from {type(call.layer).__name__} at {call.name}"
         call.flow.note(text)
-        for value in leaves(call.out):
+        for value in results:
             call.trail.put(value, unknown(call.flow, shadows, tuple(value.shape), text))
 
 
@@ -46,9 +55,14 @@ def _rule(layer: Any) -> Rule | None:
         return OPERATIONS.get(cls.__name__) if cls.__module__.startswith("keras.") else None
     for cls in type(layer).__mro__:
         if cls.__name__ in LAYERS and cls.__module__.startswith("keras."):
-            own = "call" in vars(layer) or type(layer).call is not cls.call
-            return None if own else LAYERS[cls.__name__]
+            return LAYERS[cls.__name__] if _plain(layer.call) is _plain(cls.call) else None
     return None
+
+
+def _plain(method: Any) -> Any:
+    """The function behind a method and what is wrapped around it, as it is while a layer is listened to."""
+    method = inspect.unwrap(method)
+    return inspect.unwrap(getattr(method, "__func__", method))
 
 
 def _activation(call: Call) -> None:
@@ -76,9 +90,65 @@ def _noisy(call: Call) -> None:
 
 
 def _within(call: Call) -> None:
-    """A wrapper that calls its layer and gives what that gives."""
-    call.network.run(call.trail, call.layer.layer, call.x)
-    raise Lost
+    """A wrapper that gives what its layer gives."""
+    found = call.trail.shadow(leaves(call.network.run(call.trail, call.layer.layer, call.x))[0])
+    if bool(call.given.get("training")) or found is None:
+        raise Lost
+    call.give(found)
+
+
+def _matmul(call: Call) -> None:
+    """The last axis of one with the last but one of the other, the axes before them broadcast."""
+    a, b = leaves(call.args)
+    if min(len(a.shape), len(b.shape)) < 2:
+        raise Lost
+    rank = len(call.shape)
+    lead = string.ascii_letters[: rank - 2]
+    wide = [tuple(one.shape) for one in (a, b)]
+    lengths = [(1,) * (rank - len(shape)) + shape for shape in wide]
+    sides = []
+    for value, shape in zip((a, b), lengths, strict=True):
+        full = (*call.shape[:-2], *shape[-2:])
+        shadow = call.trail.shadow(value)
+        numbers = call.trail.array(value)
+        wider = None if shadow is None else shadow.shaped(*shape).spread(full)
+        sides.append((wider, None if numbers is None else np.broadcast_to(numbers.reshape(shape), full), full))
+    _product(call, f"{lead}YZ,{lead}ZX->{lead}YX", sides)
+
+
+def _einsum(call: Call) -> None:
+    equation = call.layer.subscripts.replace(" ", "")
+    entering = leaves(call.args)
+    if "." in equation or "->" not in equation or len(entering) != 2:
+        raise Lost
+    sides = [(call.trail.shadow(one), call.trail.array(one), tuple(one.shape)) for one in entering]
+    _product(call, equation, sides)
+
+
+def _dot(call: Call) -> None:
+    a, b = leaves(call.args)
+    axes = call.layer.axes
+    axes = [axes, axes] if isinstance(axes, int) else list(axes)
+    if call.layer.normalize:
+        raise Lost
+    first, second = "a" + string.ascii_letters[1 : len(a.shape)], "a" + string.ascii_letters[26 : 25 + len(b.shape)]
+    first, second = (
+        "".join("Z" if at == axis % len(term) else letter for at, letter in enumerate(term))
+        for term, axis in zip((first, second), axes, strict=True)
+    )
+    out = "a" + (first + second).replace("a", "").replace("Z", "")
+    sides = [(call.trail.shadow(one), call.trail.array(one), tuple(one.shape)) for one in (a, b)]
+    _product(call, f"{first},{second}->{out}", sides)
+
+
+def _product(call: Call, equation: str, sides: Sequence[tuple[Shadow | None, Any, tuple[int, ...]]]) -> None:
+    left, _, out = equation.partition("->")
+    terms = left.split(",")
+    if any(len(set(term)) < len(term) for term in terms):
+        raise Lost
+    sizes = {letter: size for term, side in zip(terms, sides, strict=True) for letter, size in zip(term, side[2], strict=True)}
+    found = contracted(call.flow, equation, sides[0][:2], sides[1][:2], sizes)
+    call.give(None if found is None else found.shaped(*call.shape))
 
 
 def _layers() -> Mapping[str, Rule]:
@@ -106,6 +176,8 @@ def _layers() -> Mapping[str, Rule]:
     all_of("RMSNormalization", trace_norms.rms_norm)
     all_of("GroupNormalization", trace_norms.group_norm)
     all_of("UnitNormalization", trace_norms.unit_norm)
+    all_of("SpectralNormalization", _within)
+    all_of("Dot", _dot)
     all_of("Activation", _activation)
     all_of("ReLU", elementwise("relu"))
     all_of("LeakyReLU", elementwise("leaky_relu"))
@@ -162,6 +234,8 @@ def _operations() -> Mapping[str, Rule]:
     all_of("Softmax LogSoftmax Sparsemax", softmax)
     all_of("Sort Cumsum Cumprod Normalize", over_axis("over an axis"))
     all_of("Identity StopGradient", same)
+    all_of("Matmul", _matmul)
+    all_of("Einsum", _einsum)
     return found
 
 

@@ -7,75 +7,166 @@ its layers and operations are called one after the other, by Keras itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.models.functional import Functional
 
 from ...errors import RunError
 from ...flow.cells import Cells
 from ...flow.edges import Traced
 from ...flow.flow import Flow
 from ...flow.shadow import Shadow
-from .trace_rules import followed, known
-from .trail import Network, Walk, leaves
-from .unchanged import every_layer, put
+from .hearing import following
+from .names import folded
+from .trace_rules import BOUNDARIES, followed, known
+from .trail import Call, Network, Trail, Walk, graph_of, leaves, noting
+from .unchanged import every_layer, put, under
 
-__all__ = ["network_of", "walked"]
+__all__ = ["by_graph", "by_operations", "network_of"]
 
 INPUT = "the network's input"
+Calls = Callable[[], Any]
+Entering = Callable[[Any], Shadow]
 
 
 def network_of(cells: Cells, names: Mapping[str, Any]) -> Network:
-    """The layers that rules are told of."""
-    own = {id(layer): name for name, layer in names.items()}
-    own |= {id(cell): own[id(layer)] for layer in names.values() if (cell := _made(layer)) is not None}
-    return Network(own, cells.model.layers, followed)
+    """The layers that rules are told of: those of `names`, and the cells that recurrent ones made for themselves."""
+    own = {id(layer.cell): name for name, layer in names.items() if folded(layer)}
+    return Network(own | {id(layer): name for name, layer in names.items()}, cells.model.layers, followed)
 
 
-def walked(model: Any, network: Network, cells: Cells, call: Callable[[], None], numbers: bool) -> Traced:
+def by_graph(model: Any, names: Mapping[str, Any], cells: Cells, call: Calls, numbers: bool) -> Traced:
     """Run `call` once, which calls the model, and follow every neuron along the model's graph.
 
     Raises RunError for a model of which Keras has no graph.
     """
-    flow = Flow(cells)
-    walk = Walk(flow, numbers)
+    walk, network = Walk(Flow(cells), numbers), network_of(cells, names)
     block = cells.add("", "", 1, text=INPUT)
 
     def entering(value: Any) -> Shadow:
         codes = np.full((1, *value.shape), block.start, np.int64)
         return Shadow(codes, np.ones(codes.shape) if numbers else None)
 
-    graphs = [graph for layer in every_layer(model) if (graph := _graph(layer)) is not None]
-    top = _graph(model)
-    if top is None and not known(model):
-        raise RunError(
-            f"{type(model).__name__} is no functional model, so Keras has no graph of what it computes",
-            "neurons are followed in functional and Sequential models; in others with KERAS_BACKEND=torch",
-        )
+    top = graph_of(model)
+    if top is None:
+        if not known(model):
+            raise RunError(
+                f"{type(model).__name__} is no functional model, so Keras has no graph of what it computes",
+                "neurons are followed in functional and Sequential models; in any other with KERAS_BACKEND=torch",
+            )
+        _alone(model, network, walk, call, entering)
+        return walk.flow.traced()
+    graphs = [graph for layer in every_layer(model) if (graph := graph_of(layer)) is not None]
     with ExitStack() as stack:
-        for graph in {id(one): one for one in graphs}.values():
+        for graph in {id(one): one for one in (top, *graphs)}.values():
             stack.enter_context(_followed(graph, network, walk, entering if graph is top else None))
-        if top is None:
-            stack.enter_context(_called(model, network, walk, entering))
         call()
-    return flow.traced()
+    return walk.flow.traced()
 
 
-def _made(layer: Any) -> Any:
-    """The cell that a recurrent layer made for itself."""
-    from .names import folded
+@contextmanager
+def _followed(graph: Any, network: Network, walk: Walk, entering: Entering | None) -> Iterator[None]:
+    """While this holds the operations of a functional model are followed; `entering` is for that of the whole network."""
+    original = graph._run_through_graph
 
-    return getattr(layer, "cell", None) if folded(layer) else None
+    def run(inputs: Any, operation_fn: Calls = lambda one: one, call_fn: Any = None) -> Any:  # type: ignore[misc]
+        given = keras.tree.flatten(inputs)
+        pending, walk.pending = walk.pending, []
+        for place, value in enumerate(given):
+            if walk.shadow(value) is None and leaves(value):
+                shadow = entering(value) if entering else pending[place] if place < len(pending) else None
+                walk.put(value, shadow)
+
+        def each(operation: Any) -> Any:
+            called = operation_fn(operation)  # type: ignore[call-arg]
+            return lambda *args, **kwargs: network.through(walk, operation, called, args, kwargs)
+
+        out = original(inputs, operation_fn=each)
+        if entering is not None:
+            _arrived(walk, out)
+        return out
+
+    with put(graph, {"_run_through_graph": run}):
+        yield
 
 
-def _graph(layer: Any) -> Any:
-    """The functional model that a model is, or runs."""
-    if isinstance(layer, keras.Sequential):
-        return getattr(layer, "_functional", None)
-    return layer if isinstance(layer, Functional) and type(layer).call is Functional.call else None
+def _arrived(walk: Walk, out: Any) -> None:
+    for value in leaves(out):
+        shadow = walk.shadow(value)
+        if shadow is not None:
+            walk.flow.arrived(shadow)
 
 
-Entering = Callable[[Any], Shadow]
+def _alone(layer: Any, network: Network, walk: Walk, call: Calls, entering: Entering) -> None:
+    """A network that is one layer."""
+    calls: list[tuple[Any, Any, Any]] = []
+    before: list[Any] = []
+
+    def around(original: Any, args: Any, kwargs: Any) -> Any:
+        out = original(*args, **kwargs)
+        calls.append((args, kwargs, out))
+        return out
+
+    with noting(layer, before), following(layer, around):
+        call()
+    args, kwargs, out = calls[-1]
+    for value in leaves((args, kwargs)):
+        walk.put(value, entering(value))
+    network.rule(Call(network, walk, layer, network.names[id(layer)], args, kwargs, out, tuple(before)))
+    _arrived(walk, out)
+
+
+def by_operations(
+    model: Any, names: Mapping[str, Any], cells: Cells, run: tuple[Calls, Any], numbers: bool
+) -> Traced:
+    """Run a model of the torch backend once, and follow every neuron through each operation of torch.
+
+    `run` is what calls the model, and the arrays that it is called with. Recurrent layers and norms are followed as a
+    whole.
+    """
+    network = network_of(cells, names)
+
+    def around(tracer: Any, unseen: Callable[[], AbstractContextManager[Any]]) -> AbstractContextManager[None]:
+        return _heard(tracer, unseen, names, network)
+
+    call, inputs = run
+    traced: Traced = under().follow(model, cells, call, inputs, numbers, around)
+    return traced
+
+
+@contextmanager
+def _heard(
+    tracer: Any, unseen: Callable[[], AbstractContextManager[Any]], names: Mapping[str, Any], network: Network
+) -> Iterator[None]:
+    """While this holds the tracer knows which layer runs, and some layers are followed by a rule for all that they do."""
+
+    def entered(name: str, layer: Any) -> Callable[[Any, Any, Any], Any]:
+        closed = isinstance(layer, BOUNDARIES) and known(layer)
+
+        def around(original: Any, args: Any, kwargs: Any) -> Any:
+            tracer.stack.append(name)
+            tracer.opaque += closed
+            try:
+                out = original(*args, **kwargs)
+            finally:
+                tracer.opaque -= closed
+                tracer.stack.pop()
+            if closed and not tracer.opaque:
+                with unseen():
+                    _whole(tracer, network, layer, Call(network, tracer, layer, name, args, kwargs, out))
+            return out
+
+        return around
+
+    with ExitStack() as stack:
+        for name, layer in names.items():
+            stack.enter_context(following(layer, entered(name, layer)))
+        yield
+
+
+def _whole(tracer: Trail, network: Network, layer: Any, call: Call) -> None:
+    for value in leaves(call.out):
+        tracer.put(value, None)
+    network.rule(call)

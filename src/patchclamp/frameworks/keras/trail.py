@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src.models.functional import Functional
 
 from ...arrays import Array
 from ...flow.flow import Flow
@@ -20,7 +21,7 @@ from ...flow.shadow import Ints, Shadow
 from ...flow.weights import Found, found_in, row_major
 from .unchanged import put, under
 
-__all__ = ["Call", "Lost", "Network", "Trail", "Walk", "leaves"]
+__all__ = ["Call", "Lost", "Network", "Trail", "Walk", "floating", "graph_of", "leaves", "noting"]
 
 
 class Lost(Exception):  # noqa: N818
@@ -32,6 +33,7 @@ class Trail(Protocol):
 
     flow: Flow
     numbers: bool
+    pending: list[Shadow | None]
 
     def shadow(self, value: Any) -> Shadow | None: ...
 
@@ -46,6 +48,8 @@ class Walk:
     def __init__(self, flow: Flow, numbers: bool) -> None:
         self.flow = flow
         self.numbers = numbers
+        self.pending: list[Shadow | None] = []
+        """Who stands behind what the model within that runs next is given."""
         self._held: dict[int, tuple[Any, Shadow | None]] = {}
 
     def shadow(self, value: Any) -> Shadow | None:
@@ -79,10 +83,17 @@ class Network:
 
     def run(self, trail: Trail, layer: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a layer or operation, and follow who stands behind what it gives."""
+        return self.through(trail, layer, layer, args, kwargs)
+
+    def through(self, trail: Trail, layer: Any, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The same by what calls it. What a functional model gives its own graph says."""
+        if graph_of(layer) is not None:
+            trail.pending = [trail.shadow(value) for value in keras.tree.flatten(args[0])]
+            return call(*args, **kwargs)
         before: list[Any] = []
         masks = [(value, get_keras_mask(value)) for value in leaves((args, kwargs))]
-        with _noting(layer, before):
-            out = layer(*args, **kwargs)
+        with noting(layer, before):
+            out = call(*args, **kwargs)
         name = self.names.get(id(layer), getattr(layer, "name", type(layer).__name__))
         self.rule(Call(self, trail, layer, name, args, kwargs, out, tuple(before), masks))
         return out
@@ -194,6 +205,18 @@ def leaves(value: Any) -> list[Any]:
     return [item for item in keras.tree.flatten(value) if keras.ops.is_tensor(item)]
 
 
+def floating(value: Any) -> bool:
+    """Whether an array is of real numbers."""
+    return bool(keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype)))
+
+
+def graph_of(layer: Any) -> Any:
+    """The functional model that a model is, or runs; None for any other layer."""
+    if isinstance(layer, keras.Sequential):
+        return getattr(layer, "_functional", None)
+    return layer if isinstance(layer, Functional) and type(layer).call is Functional.call else None
+
+
 def _elements(shape: tuple[int, ...], axes: Sequence[int], part: Mapping[int, range]) -> Ints:
     """Row-major numbers of the elements along some axes, at the start of the others."""
     steps = row_major(shape)
@@ -206,7 +229,7 @@ def _elements(shape: tuple[int, ...], axes: Sequence[int], part: Mapping[int, ra
     return found
 
 
-def _noting(layer: Any, before: list[Any]) -> AbstractContextManager[None]:
+def noting(layer: Any, before: list[Any]) -> AbstractContextManager[None]:
     """While this holds the arrays that enter a layer's activation are kept."""
     activation = None if hasattr(type(layer), "activation") else getattr(layer, "activation", None)
     if not callable(activation):

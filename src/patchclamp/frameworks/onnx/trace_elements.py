@@ -55,7 +55,7 @@ def _words(call: Call) -> tuple[str, ...]:
 
 def touched(call: Call, wide: Shadow) -> None:
     """A parameter meets an array: note which of its elements meet whom. A bias of neurons is part of its layer."""
-    for at in range(len(call.inputs)):
+    for at in range(len(call.inputs) if len(wide.codes) else 0):
         held = call.held(at)
         if held is None or call.value(at).dtype.kind != "f":
             continue

@@ -31,7 +31,7 @@ def _per_channel(values: Any, rank: int) -> Any:
 
 def _channels(call: Call, places: range, shadow: Shadow) -> None:
     """Parameters that have a number for each channel meet an array."""
-    for at in places:
+    for at in places if len(shadow.codes) else ():
         held = call.held(at)
         home = call.tracer.weights.home(held, 0, call.layer) if held is not None and len(held.shape) == 1 else None
         if home is not None and held is not None and held.shape[0] == shadow.shape[1]:

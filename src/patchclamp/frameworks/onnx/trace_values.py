@@ -60,7 +60,7 @@ def _of_one(node: Any, opsets: Sequence[Any]) -> Any:
     inputs = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(node.input) if name]
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     graph = helper.make_graph([copy], "alone", inputs, outputs)
-    return helper.make_model(graph, opset_imports=opsets)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 def central(alone: Alone, given: Sequence[Any], at: int) -> Any:

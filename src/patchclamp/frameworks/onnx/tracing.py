@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,17 +83,14 @@ class _Run:
     def __init__(self, model: onnx.ModelProto, runner: Traceable, x: Any, size: tuple[int, ...] | None) -> None:
         self.file: File = runner.file
         self.weights: Weights | None = None
-        self.nodes = list(model.graph.node)
+        self.nodes = [_kept(node) for node in model.graph.node]
         self.outputs = [item.name for item in model.graph.output]
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        outlets = Outlets(copy)
-        self.inside = {(name, way): outlets.of(name, way) for name, way in _inside(model.graph, ())}
-        for name in _given(model.graph):
-            if name not in self.outputs:
-                copy.graph.output.append(onnx.ValueInfoProto(name=name))
-        names = [item.name for item in copy.graph.output]
-        session = Session(copy.SerializeToString(), runner.file.beside, runner.file.path)
+        outlets = Outlets(model)
+        self.inside = {(name, way): outlets.of(name, way) for name, way in list(_inside(self.nodes, ()))}
+        known = set(self.outputs)
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in _given(self.nodes) if name not in known)
+        names = [item.name for item in model.graph.output]
+        session = Session(model.SerializeToString(), runner.file.beside, runner.file.path)
         self.feeds: dict[str, Any] = session.feeds(x if size is None else session.zeros(size, ""))
         self.found = session(names, self.feeds)
 
@@ -121,21 +118,30 @@ class _Run:
         return made
 
 
-def _given(graph: Any) -> Iterator[str]:
-    """What the nodes of a graph give, but for constants."""
-    for node in graph.node:
+def _kept(node: Any) -> Any:
+    """A node as the file has it, also when outputs are added to its bodies."""
+    if not any(item.HasField("g") for item in node.attribute):
+        return node
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _given(nodes: Iterable[Any]) -> Iterator[str]:
+    """What nodes give, but for constants."""
+    for node in nodes:
         if node.op_type != "Constant":
             yield from filter(None, node.output)
 
 
-def _inside(graph: Any, way: Way) -> Iterator[tuple[str, Way]]:
+def _inside(nodes: Iterable[Any], way: Way) -> Iterator[tuple[str, Way]]:
     """What the nodes in bodies of an If give."""
-    for node in graph.node:
+    for node in nodes:
         if node.op_type == "If" and node.domain in ("", "ai.onnx"):
             for item in node.attribute:
                 deeper = (*way, (node.output[0], item.name))
-                yield from ((name, deeper) for name in _given(item.g))
-                yield from _inside(item.g, deeper)
+                yield from ((name, deeper) for name in _given(item.g.node))
+                yield from _inside(item.g.node, deeper)
 
 
 def _constants(graph: Any) -> Iterator[tuple[str, Any]]:

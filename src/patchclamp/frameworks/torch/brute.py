@@ -14,8 +14,8 @@ import torch
 
 from ...errors import RunError
 from ...model import Model, Neurons
+from .brute_held import Held
 from .brute_runs import Bench, Call, Elsewhere
-from .brute_weights import Held
 
 __all__ = ["Gain", "Listener", "gains", "listeners"]
 
@@ -30,8 +30,8 @@ PATIENCE = 8
 class Listener(NamedTuple):
     """One place that reads: slot `slot` of the array `path`, which `population` of `layer` holds.
 
-    Of an array whose kind is not known the population is the array's own name, and the slot is counted along the axis
-    of the operand that is summed over.
+    Of an array whose kind is not known the population is the array's own name, and slots are counted row-major along
+    its axes, without those along which the outputs lie; -1 where several such arrays are joined.
     """
 
     layer: str
@@ -90,22 +90,45 @@ def _pushed(bench: Bench, size: float, seed: int) -> None:
 def gains(model: Model, neurons: Neurons, x: Any, held: bool = True, step: float = 1e-6) -> dict[Listener, Gain]:
     """Gains by finite differences; see `patchclamp.testing.gains_by_difference`."""
     bench = Bench(model, neurons, x, held)
-    ends: list[dict[tuple[int, int], torch.Tensor]] = []
+    ends: _Ends = []
     for sign in (1, -1):
         ends.append({})
         bench.run(
             lambda base, mask, sign=sign: torch.where(mask, base + sign * step, base),  # type: ignore[misc]
             lambda call, place, now: ends[-1].__setitem__((id(call), place), now.double().clone()),
         )
-    found: dict[Listener, list[torch.Tensor]] = {}
+    found: dict[Listener, Held | None] = {}
     for call in bench.calls.values():
+        moved = {place: ends[0][id(call), place] != ends[1][id(call), place] for place in call.inputs}
+        call.changed = {place: mask for place, mask in moved.items() if mask.any()}
+        found |= dict(_heard(bench, call))
+    return {key: _gain(torch.cat(list(_parts(bench, (key, held_by), ends, step)))) for key, held_by in found.items()}
+
+
+_Ends = list[dict[tuple[int, int], torch.Tensor]]
+
+
+def _parts(bench: Bench, who: tuple[Listener, Held | None], ends: _Ends, step: float) -> Iterator[torch.Tensor]:
+    """The slopes of all that a slot reads, call by call.
+
+    A recurrent layer's first step reads no unit but an initial state: of such layers only what changed counts.
+    """
+    listener, held = who
+    for call in bench.calls.values():
+        same = (
+            h.layer is held.layer and h.population is held.population and h.path == held.path for h in call.owned.held
+        )
+        if not (any(same) if held is not None else call.owned.path == listener.path):
+            continue
+        if call.func.overloadpacket.__name__ == "bilinear":
+            both = [torch.einsum("...i,...j->...ij", *(end[id(call), place] for place in call.inputs)) for end in ends]
+            yield ((both[0] - both[1]) / (2 * step)).flatten(-2)[..., listener.slot].flatten()
+            continue
         for place in call.inputs:
             slope = (ends[0][id(call), place] - ends[1][id(call), place]) / (2 * step)
-            if slope.any():
-                call.changed = {place: slope != 0}
-                for listener, held_by in _heard(bench, call):
-                    found.setdefault(listener, []).append(slope[_read(bench, call, place, listener, held_by)])
-    return {listener: _gain(torch.cat(parts)) for listener, parts in found.items()}
+            read = slope[_read(bench, call, place, listener, held)]
+            if read.any() or not (held is not None and held.recurrent):
+                yield read
 
 
 def _gain(slopes: torch.Tensor) -> Gain:
@@ -122,9 +145,9 @@ def _heard(bench: Bench, call: Call) -> Iterator[tuple[Listener, Held | None]]:
     for held in call.owned.held:
         for slot in held.slots_of(call.owned.ids[reached]):
             yield Listener(held.layer.name, held.population.name, held.path, slot), held
-    if not call.owned.held:
+    if call.owned.slots is not None:
         layer, _, name = call.owned.path.rpartition(".")
-        for slot in np.unique(np.nonzero(reached)[call.owned.entering % reached.ndim]):
+        for slot in np.unique(call.owned.slots[reached]):
             yield Listener(layer, name, call.owned.path, int(slot)), None
 
 
@@ -144,13 +167,7 @@ def _slope(bench: Bench, call: Call, of: int, given: Mapping[int, torch.Tensor])
 def _read(bench: Bench, call: Call, place: int, listener: Listener, held: Held | None) -> torch.Tensor:
     """Which elements of an input one slot reads; of a convolution all of its channel."""
     owned = call.owned
-    if held is None:
-        along = np.arange(owned.ids.shape[owned.entering]) == listener.slot
-        here = np.broadcast_to(
-            np.moveaxis(along[(..., *(None,) * (owned.ids.ndim - 1))], 0, owned.entering), owned.ids.shape
-        )
-    else:
-        here = np.isin(owned.ids, held.slots[listener.slot])
+    here = owned.slots == listener.slot if held is None else np.isin(owned.ids, held.slots[listener.slot])
     weight = call.leaves[owned.place]
     read = _slope(bench, call, place, {owned.place: bench.noise(weight) * torch.from_numpy(np.array(here))})
     if "conv" in call.func.overloadpacket.__name__:

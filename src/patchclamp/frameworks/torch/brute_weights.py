@@ -7,24 +7,20 @@ was computed from parameters and constants alone. What else the network does, no
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils._pytree import tree_leaves, tree_unflatten
 
-from ...axes import Key
-from ...model import LayerInfo, Model, Placed, Population
+from ...model import LayerInfo, Model, Placed
+from .brute_held import Held, Ints, offsets
 from .storage import Slot
 
-__all__ = ["Held", "Owned", "Weights"]
+__all__ = ["Owned", "Weights"]
 
-Ints = npt.NDArray[np.int64]
 
 OPERANDS = {
     **dict.fromkeys(("linear", "convolution", "_convolution", "conv1d", "conv2d", "conv3d"), (1,)),
@@ -43,83 +39,6 @@ PICKING = frozenset({"index", "index_select", "gather", "take"})
 """Calls that take what data chooses; of a parameter that is still its weights, as of the experts that are chosen."""
 
 
-@dataclass(frozen=True, eq=False)
-class Held:
-    """An array of one population of a layer; its elements are numbered from `base` by where they lie in memory."""
-
-    layer: LayerInfo
-    population: Population
-    placed: Placed
-    base: int
-    offset: int
-    strides: tuple[int, ...]
-
-    @property
-    def path(self) -> str:
-        return self.placed.array.path
-
-    @property
-    def ids(self) -> Ints:
-        """The number of each element."""
-        return self.base + _offsets(self.placed.layout.shape, self.strides, self.offset)
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """The lowest and the highest number."""
-        ends = ((size - 1) * stride for size, stride in zip(self.placed.layout.shape, self.strides, strict=True))
-        return self.base + self.offset, self.base + self.offset + sum(ends)
-
-    @property
-    def table(self) -> bool:
-        return self.layer.kind is not None and self.layer.kind.role == "embedding"
-
-    @property
-    def recurrent(self) -> bool:
-        """Whether the neurons are units of a recurrent layer, which are what it gives, not what its weights give."""
-        return self.layer.kind is not None and self.layer.kind.family == "recurrent" and self.population.name == ""
-
-    def share(self, number: int) -> Ints:
-        """The elements that are one neuron's."""
-        coords = self.population.coords(number)
-        if any(coords.get(axis, at) != at for axis, at in self.placed.at.items()):
-            return np.zeros(0, np.int64)
-        return self._taken(self.ids, self.placed.layout.keys(coords))
-
-    @cached_property
-    def slots(self) -> tuple[Ints, ...]:
-        """The elements of each slot: row-major over the axes that group what is read, then those that enter."""
-        layout, cells = self.placed.layout, self.population
-        own = {axis.name for axis in (*cells.axes, *cells.facets)} | {*self.placed.at, *cells.fixed, "part"}
-        inside = {name for name in layout.sizes if name[:1] in "ka" and name.lstrip("kat").isdigit()}
-        shared = [name for name in ("group", "expert") if name in own and name in layout.sizes]
-        enter = [name for name in layout.sizes if name not in own | inside]
-        if not enter and not (shared and inside):
-            return ()
-        axes = [*shared, *enter]
-        fixed = {name: at for name, at in cells.fixed.items() if name in layout.names}
-        places = [dict(zip(axes, at, strict=True)) for at in product(*(range(layout.sizes[name]) for name in axes))]
-        ids = self.ids
-        return tuple(self._taken(ids, layout.keys({**fixed, **at})) for at in places)
-
-    @cached_property
-    def _slot_at(self) -> npt.NDArray[np.int32]:
-        """The slot of each element, by its number from the lowest on; -1 for those of none."""
-        low, high = self.span
-        table = np.full(high - low + 1, -1, np.int32)
-        for slot, ids in enumerate(self.slots):
-            table[ids - low] = slot
-        return table
-
-    def slots_of(self, ids: Ints) -> list[int]:
-        """The slots that have any of these elements."""
-        low, high = self.span
-        found = self._slot_at[ids[(ids >= low) & (ids <= high)] - low]
-        return [int(slot) for slot in np.unique(found[found >= 0])]
-
-    def _taken(self, ids: Ints, keys: Iterable[Key]) -> Ints:
-        return np.concatenate([np.zeros(0, np.int64), *(ids[key].reshape(-1) for key in keys)])
-
-
 @dataclass(frozen=True)
 class Owned:
     """The weights that one call is handed.
@@ -128,14 +47,15 @@ class Owned:
     ids       the number of each element; -1 where not known
     held      the arrays of layers that they are; none where no kind describes them
     path      the parameter that they come from
-    entering  the axis of theirs that is summed over, which numbers the slots where no kind does
+    slots     the slot of each element, where no kind says it: counted along the parameter's own axes, without those
+              along which the call's outputs lie
     """
 
     place: int
     ids: Ints
     held: tuple[Held, ...]
     path: str
-    entering: int
+    slots: Ints | None = None
 
 
 class Weights:
@@ -151,6 +71,7 @@ class Weights:
         self._paths: list[str] = []
         self._weights: list[bool] = []
         self._numbers: list[torch.Tensor] = []
+        self._forms: list[tuple[tuple[int, ...], tuple[int, ...], int]] = []
         self._computed: list[tuple[torch.Tensor, Ints]] = []
         self._count = 0
         self._kept: dict[int, torch.Tensor] = {}
@@ -165,6 +86,7 @@ class Weights:
     def _hold(self, name: str, value: torch.Tensor, weight: bool) -> None:
         if _key(value) not in self.known:
             self.known[_key(value)] = self._fresh(name, _whole(value), weight)
+            self._forms[-1] = tuple(value.shape), value.stride(), int(value.storage_offset())
             self._kept[_key(value)] = value
 
     def _fresh(self, name: str, value: torch.Tensor, weight: bool) -> int:
@@ -172,6 +94,7 @@ class Weights:
         self._paths.append(name)
         self._weights.append(weight)
         self._numbers.append(value)
+        self._forms.append((tuple(value.shape), value.stride(), 0))
         self._count += value.numel()
         return self._count - value.numel()
 
@@ -197,7 +120,7 @@ class Weights:
             return None
         kept = value.detach().clone(memory_format=torch.contiguous_format)
         base = self._fresh(array.path, kept.reshape(-1), True)
-        self._computed.append((kept, base + _offsets(tuple(kept.shape), kept.stride(), 0)))
+        self._computed.append((kept, base + offsets(tuple(kept.shape), kept.stride(), 0)))
         return base, 0, kept.stride()
 
     def forget(self) -> None:
@@ -252,7 +175,7 @@ class Weights:
         args, kwargs = tree_unflatten(swapped, spec)
         results = (item for item in tree_leaves(func(*args, **kwargs)) if isinstance(item, torch.Tensor))
         for found in results:
-            if found.shape == made.shape and self._same(ids := found.numpy().astype(np.int64), made):
+            if found.shape == made.shape and self._same(ids := _whole_numbers(found), made):
                 return ids
         return None
 
@@ -282,7 +205,8 @@ class Weights:
         ids, found = self.ids(value), None
         if ids is not None and ids.max(initial=-1) >= 0 and any(self._weights[which] for which in self._bases(ids)):
             path = self._paths[self._bases(ids)[-1]]
-            found = Owned(0, ids, self._holders(name, ids, stack), path, _entering(name, args, value))
+            held = self._holders(name, ids, stack)
+            found = Owned(0, ids, held, path, None if held else self._bare(ids, _free(name, args, value)))
         if _key(value) in self._stored:
             self._found[key] = found
         return found
@@ -293,6 +217,21 @@ class Weights:
         if first == last:
             return [first]
         return [int(which) for which in np.unique(np.searchsorted(self._starts, ids[ids >= 0], "right") - 1)]
+
+    def _bare(self, ids: Ints, free: Sequence[int]) -> Ints:
+        """The slots of weights that no kind describes; -1 where they are of several parameters."""
+        if len(bases := self._bases(ids)) > 1 or ids.min() < 0:
+            return np.full(ids.shape, -1)
+        which = bases[0]
+        shape, strides, offset = self._forms[which]
+        left, places = ids - self._starts[which] - offset, [np.zeros_like(ids)] * len(shape)
+        for axis in sorted(range(len(shape)), key=lambda axis: -strides[axis]):
+            places[axis], left = left // max(strides[axis], 1), left % max(strides[axis], 1)
+        slots = np.zeros_like(ids)
+        for place, size in zip(places, shape, strict=True):
+            if not any((np.diff(place, axis=axis) != 0).any() for axis in free):
+                slots = slots * size + place
+        return slots
 
     def _holders(self, name: str, ids: Ints, stack: Sequence[str]) -> tuple[Held, ...]:
         """The arrays of layers that some weights are: of tied ones those of the layer that runs."""
@@ -315,16 +254,8 @@ class Weights:
         known = self.known.get(_key(value))
         if known is None:
             return None
-        offsets = _offsets(tuple(value.shape), value.stride(), int(value.storage_offset()))
-        return known + offsets if isinstance(known, int) else known[offsets]
-
-
-def _offsets(shape: Sequence[int], strides: Sequence[int], start: int) -> Ints:
-    """Where each element lies in memory."""
-    found = np.array(start)
-    for size, stride in zip(shape, strides, strict=True):
-        found = found[..., None] + np.arange(size) * stride
-    return found
+        places = offsets(tuple(value.shape), value.stride(), int(value.storage_offset()))
+        return known + places if isinstance(known, int) else known[places]
 
 
 def _together(held: Held, other: Held) -> bool:
@@ -344,19 +275,24 @@ def _operands(name: str, args: Sequence[Any]) -> list[torch.Tensor]:
     return [args[place] for place in places if isinstance(args[place], torch.Tensor)]
 
 
-def _entering(name: str, args: Sequence[Any], value: torch.Tensor) -> int:
-    """Which axis of the weights is summed over; -1, the last, for what has none (a table)."""
+def _free(name: str, args: Sequence[Any], value: torch.Tensor) -> Sequence[int]:
+    """Along which axes of the weights no input lies: those of the outputs, and of a kernel."""
     if name == "einsum":
-        given, _, left = args[0].replace(" ", "").partition("->")
+        letters, _, left = args[0].replace(" ", "").partition("->")
+        given = letters.split(",")
         place = next(place for place, item in enumerate(args[1]) if item is value)
-        letters = given.split(",")[place]
-        return next((axis for axis, letter in enumerate(letters) if letter not in left), -1)
-    if name.startswith("conv_transpose"):
-        return 0
+        others = "".join(given[:place] + given[place + 1 :])
+        return [axis for axis, letter in enumerate(given[place]) if letter in left and letter not in others]
     if "conv" in name:
-        return 1
-    first = name in OPERANDS and len(OPERANDS[name]) > 1 and args[OPERANDS[name][1]] is value
-    return -1 if first or name in ("linear", "bilinear") or value.ndim < 2 else -2
+        return [1 if "transpose" in name else 0, *range(2, value.ndim)]
+    if name == "tensordot" or value.ndim < 2:
+        return []
+    first = len(OPERANDS[name]) > 1 and args[OPERANDS[name][1]] is value
+    return [0] if name == "bilinear" else [value.ndim - 2 if first or name == "linear" else value.ndim - 1]
+
+
+def _whole_numbers(found: torch.Tensor) -> Ints:
+    return np.asarray(found.nan_to_num(-1, -1, -1).to(torch.int64).numpy())
 
 
 def _key(value: torch.Tensor) -> int:

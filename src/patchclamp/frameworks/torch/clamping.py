@@ -6,7 +6,6 @@ the logits of a router), or whose kind is not known, is met at the calls that us
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,20 +18,14 @@ from ...kinds import Kind
 from ...model import LayerInfo
 from ...use import Use
 from .calls import CallWatch
-from .placing import first_tensor, hold, put, swapped, taken, tensors
+from .desk import PRODUCTS, Desk, Outside
+from .placing import first_tensor, hold, swapped, tensors
 from .running import eager, listened
 from .stepwise import stepwise
-from .turns import ORDER, following, raised
+from .turns import following, raised
 from .unrolling import Unrolled
 
 __all__ = ["clamped"]
-
-_PRODUCTS = frozenset(
-    {"einsum", "tensordot", "baddbmm", "addbmm", "addmv", "mv", "inner", "bilinear", "lstm", "gru", "rnn_tanh"}
-    | {"rnn_relu", "lstm_cell", "gru_cell", "grouped_mm", "_grouped_mm", "scaled_mm", "_scaled_mm"}
-    | {word for word in ORDER if word.startswith("conv_transpose")}
-)
-"""Functions beside those of `calls.py` whose result is a weighted sum, where they are handed an array of weights."""
 
 
 @contextmanager
@@ -40,29 +33,36 @@ def clamped(model: torch.nn.Module, clamps: Sequence[Clamp], between: Between | 
     """While this holds, every run of the model in this thread gives the clamps' values; then nothing is left of it."""
     layers = {} if between is None else between.layers
     meant = {clamp.layer.name: clamp.layer for clamp in clamps}
+    desks: list[Desk] = []
     with eager(), stepwise(model, {**layers, **meant}), ExitStack() as stack:
         for name, layer in {**layers, **meant}.items():
             module = listened(model, name)
             own = [clamp for clamp in clamps if clamp.layer.name == name]
-            for turn in _turns(module, layer, own, between if name in layers else None):
+            for desk, turn in _turns(module, layer, own, between if name in layers else None):
+                desks.append(desk)
                 stack.enter_context(following(module, turn))
             if _experts(layer) and own:
                 stack.enter_context(_looped(module))
+        if between is not None:
+            stack.enter_context(Outside(desks).watching())
         yield
 
 
-def _turns(
-    module: torch.nn.Module, layer: LayerInfo, clamps: list[Clamp], between: Between | None
-) -> list[Callable[[], _Whole | _Inside]]:
+_Turns = list[tuple[Desk, Callable[[], "_Whole | _Inside"]]]
+
+
+def _turns(module: torch.nn.Module, layer: LayerInfo, clamps: list[Clamp], between: Between | None) -> _Turns:
     """How a layer is met: at its module, at the calls inside it, or at both."""
     if layer.kind is None or layer.kind.called:
-        calls = _Desk(module, layer, clamps, between)
-        return [lambda: _Inside(calls)]
+        calls = Desk(module, layer, clamps, between)
+        return [(calls, lambda: _Inside(calls))]
     within = [clamp for clamp in clamps if clamp.array or _experts(layer)]
-    inner = _Desk(module, layer, within, None)
-    outer = _Desk(module, layer, [clamp for clamp in clamps if clamp not in within], between)
-    found: list[Callable[[], _Whole | _Inside]] = [lambda: _Inside(inner)] if within else []
-    return [*found, lambda: _Whole(outer)] if outer.clamps or outer.entering or between else found
+    inner = Desk(module, layer, within, None)
+    outer = Desk(module, layer, [clamp for clamp in clamps if clamp not in within], between)
+    found: _Turns = [(inner, lambda: _Inside(inner))] if within else []
+    if outer.clamps or outer.entering or between is not None:
+        found.append((outer, lambda: _Whole(outer)))
+    return found
 
 
 def _experts(layer: LayerInfo) -> bool:
@@ -84,55 +84,18 @@ def _looped(module: torch.nn.Module) -> Iterator[None]:
         config._experts_implementation_internal = was
 
 
-class _Desk:
-    """What is done at one layer, through all of its calls."""
-
-    def __init__(
-        self, module: torch.nn.Module, layer: LayerInfo, clamps: Sequence[Clamp], between: Between | None
-    ) -> None:
-        self.module = module
-        self.layer = layer
-        self.clamps = [clamp for clamp in clamps if not clamp.entering]
-        self.entering = [clamp for clamp in clamps if clamp.entering]
-        self.between = between
-        self.numbers = itertools.count()
-
-    def enter(self, read: Any) -> Met:
-        met = (self.layer.name, next(self.numbers))
-        if self.between is not None:
-            self.between.entered(met, tensors(read))
-        return met
-
-    def instead(self, met: Met, value: Any, find: Callable[[Clamp, torch.Tensor], Places | None]) -> Any:
-        """What counts in place of what was computed, before any clamp; None where that itself does."""
-        if self.between is None or (given := self.between.left(met, value)) is None:
-            return None
-        parts = self.between.parts(self.layer.name)
-        if not parts:
-            return given
-        main, other = first_tensor(value), first_tensor(given)
-        assert main is not None and other is not None
-        mixed = main.clone()
-        for part in parts:
-            if (places := find(part, mixed)) is not None:
-                put(mixed, places.keys, taken(other, places.keys))
-        return swapped(value, mixed)
-
-    def given(self, met: Met, value: Any) -> None:
-        if self.between is not None:
-            self.between.given(met, value)
-
-
 class _Whole:
     """One call of a module."""
 
-    def __init__(self, desk: _Desk) -> None:
+    def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.idle = False
+        self.open = False
         self.met: Met = ("", 0)
         self.arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.desk.running, self.open = self.desk.running + 1, True
         changed = self._entered(args, kwargs) if self.desk.entering else None
         self.arguments = changed or (args, kwargs)
         self.met = self.desk.enter(self.arguments)
@@ -148,6 +111,7 @@ class _Whole:
         return (swapped(args, held), kwargs) if args else (args, swapped(kwargs, held))
 
     def leave(self, output: Any) -> Any:
+        self.drop()
         desk = self.desk
         frozen = desk.instead(self.met, output, _at)
         value = output if frozen is None else frozen
@@ -167,7 +131,7 @@ class _Whole:
         return value if held is None else swapped(value, held)
 
     def drop(self) -> None:
-        """Nothing was opened."""
+        self.desk.running, self.open = self.desk.running - self.open, False
 
 
 def _at(clamp: Clamp, whole: torch.Tensor) -> Places | None:
@@ -208,8 +172,10 @@ class _NoProbe:
 class _Inside:
     """One call of a module whose functional calls are changed."""
 
-    def __init__(self, desk: _Desk) -> None:
+    def __init__(self, desk: Desk) -> None:
         self.errors: list[Exception] = []
+        self.desk = desk
+        self.open = False
         self.watch = _Calls(desk, self.errors)
 
     @property
@@ -221,20 +187,22 @@ class _Inside:
         self.watch.idle = idle
 
     def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.desk.running, self.open = self.desk.running + 1, True
         self.watch.start({}, {})
 
     def leave(self, output: Any) -> None:
-        self.watch.stop()
+        self.drop()
         raised(self.errors)
 
     def drop(self) -> None:
+        self.desk.running, self.open = self.desk.running - self.open, False
         self.watch.drop()
 
 
 class _Calls(CallWatch):
     """Changes what the calls that use a layer's arrays read and give."""
 
-    def __init__(self, desk: _Desk, errors: list[Exception]) -> None:
+    def __init__(self, desk: Desk, errors: list[Exception]) -> None:
         super().__init__(desk.module, desk.layer.kind or _bare(desk.layer), _NoProbe(), errors)
         self.desk = desk
         self.made: torch.Tensor | None = None
@@ -255,7 +223,7 @@ class _Calls(CallWatch):
         return result if made is None else made
 
     def called(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        if getattr(func, "__name__", "") in _PRODUCTS:
+        if getattr(func, "__name__", "") in PRODUCTS:
             read = tensors((args, kwargs))
             if any(self._find(item) is not None for item in read):
                 self._met("", args, kwargs, result)

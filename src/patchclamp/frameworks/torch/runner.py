@@ -102,7 +102,7 @@ class TorchRunner:
         hollowed = any(value.is_meta for value in self.model.parameters())
         numbers = numbers and not hollowed
         given = _given(x, torch.device("meta") if hollowed else None)
-        with running(self.model), torch.no_grad(), nullcontext() if numbers else _fake():
+        with running(self.model), torch.no_grad(), nullcontext() if numbers or hollowed else _fake():
             if hollowed:
                 hollow(self.model)
             return traced(self.model, cells, lambda: self._call(given), given, numbers)

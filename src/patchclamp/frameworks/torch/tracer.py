@@ -122,6 +122,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _pass(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, shaded: list[torch.Tensor]
     ) -> None:
+        func = _plain(func)
         name = func._schema.name.partition("::")[2]
         self.weights.layer = self.here
         made = list(tensors(out))
@@ -181,6 +182,24 @@ lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell _grouped_mm _scaled_mm fill_ zero
 """
 SOURCES = frozenset(_NAMES.split())
 """Operations that are looked at also where nobody stands behind their operands: they may use weights."""
+
+
+ALIASES = {
+    **{"subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg"},
+    **{"absolute": "abs", "clip": "clamp", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2"},
+    **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"},
+}
+"""Second names that torch has for an operation, of which the rules know the first."""
+
+
+def _plain(func: Any) -> Any:
+    """The operation under its first name."""
+    name = func._schema.name.partition("::")[2]
+    first = ALIASES.get(name.rstrip("_"))
+    if first is None:
+        return func
+    packet = getattr(torch.ops.aten, first + name[len(name.rstrip("_")) :])
+    return getattr(packet, func._overloadname, func)
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,35 @@ from .trace_ops import RULES
 from .trace_weights import Weights
 from .tracer import Tracer, tensors
 
-__all__ = ["traced"]
+__all__ = ["Told", "traced"]
 
 INPUT = "the network's input"
 
 
-def traced(model: torch.nn.Module, cells: Cells, call: Callable[[], Any], inputs: Any, numbers: bool) -> Traced:
+@dataclass(frozen=True)
+class Told:
+    """What is known of a module whose arrays and layers have other names than torch's: its arrays by path, and how to
+    know while a run lasts which layer runs."""
+
+    arrays: Sequence[tuple[str, torch.Tensor]]
+    following: Callable[[Tracer], AbstractContextManager[None]]
+
+
+def traced(
+    model: torch.nn.Module,
+    cells: Cells,
+    call: Callable[[], Any],
+    inputs: Any,
+    numbers: bool,
+    told: Told | None = None,
+) -> Traced:
     """Run `call` once, which calls the model on `inputs`, and follow every neuron.
 
     Without `numbers` the run may be one of tensors that have shapes only; there are no gains then.
     """
     flow = Flow(cells)
     parts = list(named(model))
-    tracer = Tracer(flow, Weights(cells, _arrays(parts)), RULES, numbers)
+    tracer = Tracer(flow, Weights(cells, _arrays(parts) if told is None else told.arrays), RULES, numbers)
     block = cells.add("", "", 1, text=INPUT)
     for tensor in tensors(inputs):
         if tensor.layout == torch.strided:
@@ -46,8 +63,10 @@ def traced(model: torch.nn.Module, cells: Cells, call: Callable[[], Any], inputs
         around.enter_context(_plain_attention())
         around.enter_context(torch.inference_mode())
         closed = boundaries(cells, tracer.weights)
-        for part in parts:
+        for part in parts if told is None else ():
             around.enter_context(_following(tracer, part, closed.get(part.name)))
+        if told is not None:
+            around.enter_context(told.following(tracer))
         around.enter_context(tracer)
         out = call()
     for tensor in tensors(out):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 
+from torch.utils._python_dispatch import _disable_current_modes
+
+from ...flow.cells import Cells
+from ...flow.edges import Traced
+from . import tracing
 from .runner import TorchRunner
 from .running import running
+from .tracer import Tracer
 
-__all__ = ["compiles", "leaving", "traced", "uncompiled", "values", "wide"]
+__all__ = ["compiles", "follow", "leaving", "slope", "traced", "uncompiled", "values", "wide"]
 
 values = TorchRunner(torch.nn.Identity())
 """Copies, numbers and exactness of tensors."""
@@ -39,3 +45,28 @@ def wide() -> AbstractContextManager[Any]:
 def traced(value: Any) -> bool:
     """Whether a value has no numbers, because something is traced and not run."""
     return False
+
+
+def slope(function: Callable[[Any], Any], at: Any) -> Any:
+    """The derivative of the sum of what a function makes, by each of the numbers it is given, in float64."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+        (found,) = torch.autograd.grad(function(x).sum(), x, allow_unused=True)
+    return torch.zeros_like(x).numpy() if found is None else found.numpy()
+
+
+def follow(
+    model: Any,
+    cells: Cells,
+    call: Callable[[], Any],
+    inputs: Any,
+    numbers: bool,
+    around: Callable[[Tracer, Callable[[], AbstractContextManager[Any]]], AbstractContextManager[None]],
+) -> Traced:
+    """Follow every neuron through one run, operation by operation. `around` is entered for the run, and given the tracer
+    and what to be in while it is not to see what is done."""
+    arrays = []
+    for layer in cells.model.layers.values():
+        arrays += [(array.path, array.storage.variable.value) for array in layer.arrays if hasattr(array.storage, "variable")]
+    told = tracing.Told(arrays, lambda tracer: around(tracer, _disable_current_modes))
+    return tracing.traced(model, cells, call, inputs, numbers, told)
