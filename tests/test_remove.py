@@ -166,14 +166,14 @@ def refusal(model, asked, x, **how):
 def test_refusals_say_what_is_missing():
     maps, rows = torch.randn(MAP), torch.randn(ROW)
     said = refusal(small.residual(), ["a[2]"], maps)
-    assert "b[2], because it meets a[2] at fc slot 2" in said and "partners=True takes along b[2]" in said
+    assert "b[2], because it is added to a[2] at fc slot 2" in said and "partners=True takes along b[2]" in said
     assert "d[1], because it reads only channels of d that go" in refusal(small.depthwise(), ["e[1]"], maps)
     assert "g would keep 2, 3 filters" in refusal(small.grouped(), ["g[1]"], maps)
     assert "would keep 3 in one group and 4 in another" in refusal(small.grouped(), ["e[1]"], maps)
     assert "n would keep 1, 2, 2, 2 channels" in refusal(small.group_norm(), ["e[1]"], maps)
     assert "fc[1] is part of what the network returns" in refusal(small.gated(), ["fc[1]"], rows)
     assert "these are all the neurons of e" in refusal(small.vector(nn.ReLU()), ["e"], rows)
-    assert "a[5], because it meets a[1] at fc slot 1" in refusal(small.gated(), ["a[1]"], rows)
+    assert "a[5], because it is heard together with a[1] at fc slot 1" in refusal(small.gated(), ["a[1]"], rows)
     assert "a gate of r is part of its unit" in refusal(small.recurrent(nn.LSTM), ["r.forget[1]"], torch.randn(STEPS))
     assert "hold no neurons that weigh" in refusal(small.residual(), ["bn[1]"], maps).replace("holds", "hold")
     assert "has no option 'partner'" in refusal(small.residual(), ["a[2]"], maps, partner=True)
@@ -214,7 +214,7 @@ def test_the_plan_says_what_goes_and_why():
     assert "removal of a[2]" in text and "go along b[2]" in text
     assert "fc.weight 1 1 6 slot 2 reads a[2] and b[2]" in text
     assert "bn.running_var 0 1 6 channel 2 normalises b[2]" in text
-    assert "b.weight 0 1 6 filter 2: it meets a[2] at fc slot 2" in text
+    assert "b.weight 0 1 6 filter 2: it is added to a[2] at fc slot 2" in text
     assert "b.weight 1 1 6 slot 2 reads a[2]" in text
     assert net["a"].stored[0].shape == (6, 4, 3, 3), "a plan changes nothing"
     assert "check" in repr(plan.apply())

@@ -73,7 +73,9 @@ LLAMA, ATTENTION = "model.layers.0.mlp", "model.layers.0.self_attn"
 def test_hidden_neurons_of_a_gated_mlp():
     model, x = llama(), ids()
     net = pc.open(model)
-    with pytest.raises(EditError, match=r"up_proj\[1\], because it meets .*gate_proj\[1\] at .*down_proj slot 1"):
+    with pytest.raises(
+        EditError, match=r"up_proj\[1\], because it is multiplied with .*gate_proj\[1\] at .*down_proj slot 1"
+    ):
         net.removal([f"{LLAMA}.gate[1]"], x)
     silent = zeroed(model, [(f"{LLAMA}.down_proj.weight", 1, [1, 5])])
     net.remove([f"{LLAMA}.gate[1,5]"], x, partners=True)

@@ -672,16 +672,17 @@ def test_what_cannot_be_traced(tmp_path, net, digits):
 def test_cards_show_the_strongest_once_a_wiring_is_kept(net, digits):
     before = repr(net["fc1[7]"])
     assert "heard by" not in before and "hears most" not in before
-    net.wiring(X)
-    text = repr(net["fc1[7]"])
-    assert "hears most" in text and "is most heard by" in text
-    best = net.wiring().strongest("fc1[7]", 1)[0]
-    assert best.listener in text and best.value == pytest.approx(
-        digits.fc2.weight[int(best.listener[4:-1]), 7].item() * net["fc1[7]"].outgoing()[0].gain[0]
-    )
+    found = net.wiring(X)
+    alive = next(neuron for neuron in net["fc1"] if neuron.outgoing()[0].gain[0])
+    text, best = repr(alive), alive.outgoing().strongest(1)[0]
+    assert "hears most" in text and "is most heard by" in text and best == found.strongest(alive, 1)[0]
+    weight = digits.fc2.weight[net[best.listener].number, alive.number].item()
+    assert best.listener in text and best.value == pytest.approx(weight * alive.outgoing()[0].gain[0])
     assert "(16 slots)" in repr(net["conv2[3]"])
     assert "is most heard by" in net["conv2[3]"]._repr_html_()
     assert "leaves by" in repr(net["fc3[2]"])
+    wiring(net, [("fc1", 7, "fc2.weight", 7, (), 0.0)])
+    assert "nobody on this input" in repr(net["fc1[7]"])
 
 
 # quick

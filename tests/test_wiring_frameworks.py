@@ -49,6 +49,21 @@ def test_keras_has_channels_last():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(found.sources("b[5]")[0].weight), filters[:, :, 2, 5])
 
 
+def test_a_keras_network_on_a_real_run():
+    keras.utils.set_random_seed(0)
+    stack = [keras.layers.Conv2D(4, 3, name="a"), keras.layers.AveragePooling2D(2), keras.layers.Flatten()]
+    model = keras.Sequential([keras.Input((10, 10, 1)), *stack, keras.layers.Dense(5, name="c")])
+    net, x = pc.open(model), np.random.default_rng(0).random((1, 10, 10, 1)).astype("float32")
+    (one,) = net["a[1]"].outgoing(x)
+    assert list(one.slots) == list(range(1, 64, 4)) and one.direct
+    before = np.asarray(keras.ops.convert_to_numpy(model(x)))
+    with net.edit() as edit:
+        edit["a[1]"].add(bias=0.5)
+        change = np.asarray(keras.ops.convert_to_numpy(model(x))) - before
+    forecast = 0.5 * one.gain @ keras.ops.convert_to_numpy(one.weights)
+    np.testing.assert_allclose(change[0], forecast, atol=1e-5)
+
+
 def test_jax_arrays():
     model = equinox.nn.MLP(4, 3, 8, 2, key=jax.random.PRNGKey(0))
     found = wired(pc.open(model), [("layers.0", 1, "layers.1.weight", slot) for slot in (1, 2, 5)])
@@ -65,6 +80,11 @@ def test_onnx_files(tmp_path):
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     path = tmp_path / "net.onnx"
     path.write_bytes(_graph(state))
+    x = torch.rand(1, 1, 4, 4)
+    ran, live = pc.open(path).wiring(x.numpy()), pc.open(model).wiring(x)
+    assert ran.outgoing("0[1]")[0].slots == live.outgoing("0[1]")[0].slots == range(4, 8)
+    for own, other in zip(ran.strongest("0[1]"), live.strongest("0[1]"), strict=True):
+        assert own.listener == other.listener and own.strength == pytest.approx(other.strength)
     found = wired(pc.open(path), [("0", 1, "3.weight", slot) for slot in range(4, 8)])
     (one,) = found.outgoing("0[1]")
     np.testing.assert_array_equal(np.asarray(one.weights), state["3.weight"][:, 4:8])

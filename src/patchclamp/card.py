@@ -194,9 +194,14 @@ def _strongest(model: Model, neurons: Neurons) -> Iterator[Part]:
         except PatchclampError as error:
             yield Text(f"{caption}: {error.message}")
             continue
-        rows = tuple((_end(link, side), link.word, _worth(link), ", ".join(link.tags)) for link in found)
-        if rows:
-            yield Table(columns, rows, caption)
+        some = [link for link in found if link.strength]
+        rows = tuple((_end(link, side), link.word, _worth(link), ", ".join(link.tags)) for link in some)
+        if found:
+            yield (
+                Table(columns, rows, caption)
+                if rows
+                else Text(f"{caption}: nobody on this input, where each gain is 0")
+            )
         elif side == "out" and (why := wiring.outgoing(neurons).why):
             yield Text(why)
 

@@ -113,11 +113,13 @@ class Closure:
 
     def _partner(self, label: int, edge: int) -> None:
         place = int(self.place[edge])
-        others = self.traced.source[self.place == place]
-        asked = next((int(other) for other in others if self.removed[other] and int(other) != label), 0)
+        here = np.flatnonzero(self.place == place).tolist()
+        beside = next((one for one in here if self.removed[self.traced.source[one]]), None)
         reader, slot = self.reader_of(place)
         at = f"{reader.layer} slot {slot}" if reader.layer else f"slot {slot}"
-        meets = f"meets {self.cells.text(asked)} at {at}" if asked else f"is what {at} reads, which goes"
+        meets = f"is what {at} reads, which goes"
+        if beside is not None:
+            meets = f"{self._how(edge, beside)} {self.cells.text(int(self.traced.source[beside]))} at {at}"
         block = self.cells.of(label)
         if block.text or block.array:
             raise EditError(
@@ -125,6 +127,18 @@ class Closure:
                 "neurons that are added to what is no neuron of a known layer cannot be removed",
             )
         self.take(np.array([label]), f"it {meets}")
+
+    def _how(self, edge: int, other: int) -> str:
+        """How two neurons come together that one slot hears."""
+        one, two = (set(self.traced.tag_names[self.traced.tags[at]]) for at in (edge, other))
+        both = one & two
+        return (
+            "is multiplied with"
+            if "product" in both
+            else "is added to"
+            if "residual" in both
+            else "is heard together with"
+        )
 
     def reader_of(self, place: int) -> tuple[Reader, int]:
         """The reader and its slot of a place in `cut`."""

@@ -15,6 +15,7 @@ from .shadow import LABEL, SHIFT
 __all__ = ["Mixed", "Touch", "Traced"]
 
 Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
 
@@ -63,20 +64,20 @@ class Traced:
     """
 
     cells: Cells
-    source: Ints
-    reader: Ints
-    slot: Ints
-    tags: Ints
+    source: Counts
+    reader: Counts
+    slot: Counts
+    tags: Counts
     gain: Floats
     low: Floats
     high: Floats
-    count: Ints
+    count: Counts
     tag_names: tuple[tuple[str, ...], ...]
     groups: tuple[Ints, ...] = ()
     mixed: tuple[Mixed, ...] = ()
     outputs: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     ran: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    touched: Mapping[tuple[str, int], tuple[Ints, ...]] = field(default_factory=dict)
+    touched: Mapping[tuple[str, int], tuple[Counts, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     within: Mapping[str, str] = field(default_factory=dict)
 
@@ -85,7 +86,7 @@ class Traced:
         """Which neurons pass which elements of parameters that are no weights."""
         found = []
         for (path, axis), rows in self.touched.items():
-            labels = np.concatenate(rows)
+            labels = np.concatenate(rows).astype(np.int64)
             index = np.broadcast_to(np.arange(labels.shape[1]), labels.shape)
             pairs = np.unique(index[labels > 0] << SHIFT | labels[labels > 0])
             found.append(Touch(path, axis, pairs >> SHIFT, pairs & LABEL))

@@ -81,8 +81,15 @@ class Groups:
 
     def number(self, labels: Ints) -> int:
         """The group of these labels; 0 stands for nobody."""
-        found = np.unique(labels)
-        found = found[found > 0]
+        top = int(labels.max(initial=0)) + 1
+        if top > 1 and labels.size > 64:
+            here = np.zeros(top, bool)
+            here[labels.ravel()] = True
+            here[0] = False
+            found = np.flatnonzero(here)
+        else:
+            found = np.unique(labels)
+            found = found[found > 0]
         key = found.tobytes()
         if key not in self._numbers:
             self._numbers[key] = len(self.members)

@@ -51,9 +51,13 @@ def gains_by_difference(
 ) -> dict[Listener, tuple[float, float, float]]:
     """The change of each slot per unit change of a neuron, by central differences: (mean, low, high).
 
-    The neuron is moved by `step` at all its positions and examples at once; mean, low and high are over the positions
-    and examples that the slot reads. With `held` the statistics of norms and the patterns of attention stay as they
-    were; without, it is the plain derivative. Slots that do not change are left out. Raises as `listeners` does.
+    The neuron is moved by `step` at all its positions and examples at once; mean, low and high are over all that the
+    slot reads: positions, examples, calls of a shared layer, and of a recurrent one the steps after the first. A slot
+    of a bilinear layer is a product of two inputs. With `held` the statistics of norms and the patterns of attention
+    stay as they were; without, it is the plain derivative. Slots that do not change are left out.
+
+    The network must be in float64: in float32 the differences are mostly rounding. Casts to float32 within it, as some
+    norms make, are not followed. Raises as `listeners` does.
 
     >>> import patchclamp, torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Softplus(), torch.nn.Linear(3, 1)).double()

@@ -199,6 +199,29 @@ def test_gains_of_a_convolution_are_over_all_of_a_channel_and_groups_count_throu
     assert all(gain == pytest.approx((1, 1, 1), abs=1e-8) for gain in found.values())
 
 
+def test_gains_of_a_layer_that_runs_three_times_are_over_its_three_calls() -> None:
+    model, x = ZOO["shared"]()
+    found = {key[:1] + key[3:]: gain for key, gain in gains_by_difference(pc.open(model), "again[2]", x).items()}
+    assert found.keys() == {("again", 2), ("head", 2)}
+    with torch.no_grad():
+        made, state = [], model.enter(x)
+        for _ in range(3):
+            made.append(1 - torch.tanh(model.again(state))[:, 2] ** 2)
+            state = state + torch.tanh(model.again(state))
+    calls = torch.stack([torch.zeros_like(made[0]), made[0], made[0] + made[1]])
+    assert found["again", 2] == pytest.approx((calls.mean().item(), 0, calls.max().item()), abs=1e-8)
+    assert found["head", 2][0] == pytest.approx(sum(made).mean().item(), abs=1e-8)
+
+
+def test_gain_of_a_bilinear_slot_is_the_other_input() -> None:
+    model, (left, right) = ZOO["bilinear"]()
+    found = gains_by_difference(pc.open(model), "right[1]", (left, right))
+    other = torch.tanh(model.left(left)).detach()
+    for (_, _, _, slot), gain in found.items():
+        assert gain[0] == pytest.approx(other[:, slot // 4].mean().item(), abs=1e-8)
+    assert len(found) == 3
+
+
 RECURRENT: list[Callable[[], nn.RNNBase]] = [
     lambda: nn.LSTM(3, 4, 2, bidirectional=True, batch_first=True),
     lambda: nn.LSTM(3, 4, 2, proj_size=2, bias=False),

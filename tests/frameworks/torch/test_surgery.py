@@ -152,13 +152,14 @@ def test_adam_and_sgd_go_on_with_what_is_left():
 
 def test_an_optimizer_that_is_not_told_is_refused():
     model, x = small.vector(nn.ReLU()), torch.randn(ROW)
-    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters())  # without a step it has no state, and trains all the same
     before = state(model)
     with pytest.raises(EditError, match=r"\(AdamW\) trains e.weight"):
         pc.open(model).remove(["e[1]"], x)
     unchanged(model, before)
     other = torch.optim.SGD([nn.Parameter(torch.zeros(3))], lr=0.1)
     pc.open(model).remove(["e[1]"], x, optimizer=[other, optimizer])
+    assert {id(p) for p in optimizer.param_groups[0]["params"]} == {id(p) for p in model.parameters()}
     pc.open(model).remove(["e[1]"], x, optimizer=False)
     assert model.e.out_features == 6
     with pytest.raises(EditError, match="str is no optimizer"):

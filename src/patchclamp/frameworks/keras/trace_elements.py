@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from ...flow.shadow import Shadow
 from .trail import Call, Lost, leaves
 from .unchanged import under
 
-__all__ = ["activated", "axes_of", "elementwise", "joint", "same", "softmax"]
+__all__ = ["activated", "axes_of", "elementwise", "followable", "joint", "same", "softmax"]
 
 Rule = Callable[[Call], None]
 
@@ -80,29 +81,29 @@ def activated(call: Call, shadow: Shadow) -> None:
         call.give(shadow)
         return
     if isinstance(activation, keras.layers.Layer):
-        inner = call.on(activation)
-        (before,) = call.before or (call.result,)
+        (before,) = call.before
         call.trail.put(before, shadow)
-        call.network.rule(_entered(inner, before))
+        call.network.rule(replace(call.on(activation), args=(before,), kwargs={}, before=()))
         return
     call.give(_through(call, activation, shadow))
 
 
-def _entered(call: Call, x: Any) -> Call:
-    from dataclasses import replace
-
-    return replace(call, args=(x,), kwargs={}, before=())
+def followable(activation: Any) -> bool:
+    """Whether an activation that a layer holds can be followed: none, or one of Keras' own by its name."""
+    if activation is None or isinstance(activation, keras.layers.Layer):
+        return activation is None
+    ours = getattr(activation, "__module__", "").partition(".")[0] in FRAMEWORKS
+    return ours and getattr(activation, "__name__", "") in POINTWISE | ALONG
 
 
 def _through(call: Call, activation: Any, shadow: Shadow) -> Shadow:
-    name = getattr(activation, "__name__", "")
-    known = getattr(activation, "__module__", "").partition(".")[0] in FRAMEWORKS
-    if known and name in ALONG:
-        return rules.along(call.flow, shadow, [len(shadow.shape) - 1], ("softmax",))
-    if not known or name not in POINTWISE or len(call.before) != 1:
-        text = f"unknown from the activation {name or type(activation).__name__} at {call.name}"
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if not followable(activation) or len(call.before) != 1:
+        text = f"unknown from the activation {name} at {call.name}"
         call.flow.note(text)
         return rules.unknown(call.flow, [shadow], call.shape, text)
+    if name in ALONG:
+        return rules.along(call.flow, shadow, [len(shadow.shape) - 1], ("softmax",))
     slope = under().slope(activation, call.trail.array(call.before[0])) if call.numbers else None
     return rules.pointwise(call.flow, call.shape, [(shadow, slope)], (name,))
 

@@ -14,11 +14,11 @@ from ...flow.contraction import contracted
 from ...flow.rules import pointwise, unknown
 from ...flow.shadow import Shadow
 from . import trace_attention, trace_norms, trace_recurrent, trace_weights
-from .trace_elements import activated, elementwise, joint, same, softmax
+from .trace_elements import activated, elementwise, followable, joint, same, softmax
 from .trace_moves import flattened, moved, over_axis, pooled, reduced, resized
 from .trail import Call, Lost, floating, leaves
 
-__all__ = ["BOUNDARIES", "followed", "known"]
+__all__ = ["followed", "known", "whole"]
 
 Rule = Callable[[Call], None]
 
@@ -46,6 +46,18 @@ def followed(call: Call) -> None:
 def known(layer: Any) -> bool:
     """Whether there is a rule for a layer."""
     return _rule(layer) is not None
+
+
+def whole(layer: Any) -> bool:
+    """Whether a layer is followed as a whole where every operation can be seen.
+
+    The parts of recurrent layers and norms would say less, and those of a convolution that fills up its margins would
+    count these as places that it reads.
+    """
+    if isinstance(layer, BOUNDARIES):
+        return known(layer)
+    padded = getattr(layer, "padding", "valid") not in ("valid", None) and hasattr(layer, "filters")
+    return padded and known(layer) and followable(getattr(layer, "activation", None))
 
 
 def _rule(layer: Any) -> Rule | None:
@@ -249,4 +261,3 @@ BOUNDARIES = (
     keras.layers.GroupNormalization,
     keras.layers.UnitNormalization,
 )
-"""Layers that are followed as a whole where every operation can be: their parts would say less."""

@@ -7,7 +7,7 @@ its layers and operations are called one after the other, by Keras itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -20,8 +20,8 @@ from ...flow.flow import Flow
 from ...flow.shadow import Shadow
 from .hearing import following
 from .names import folded
-from .trace_rules import BOUNDARIES, followed, known
-from .trail import Call, Network, Trail, Walk, graph_of, leaves, noting
+from .trace_rules import followed, known, whole
+from .trail import Call, Network, Walk, graph_of, leaves, noting
 from .unchanged import every_layer, put, under
 
 __all__ = ["by_graph", "by_operations", "network_of"]
@@ -143,19 +143,23 @@ def _heard(
     """While this holds the tracer knows which layer runs, and some layers are followed by a rule for all that they do."""
 
     def entered(name: str, layer: Any) -> Callable[[Any, Any, Any], Any]:
-        closed = isinstance(layer, BOUNDARIES) and known(layer)
+        closed = whole(layer)
 
         def around(original: Any, args: Any, kwargs: Any) -> Any:
+            before: list[Any] = []
             tracer.stack.append(name)
             tracer.opaque += closed
             try:
-                out = original(*args, **kwargs)
+                with noting(layer, before) if closed else nullcontext():
+                    out = original(*args, **kwargs)
             finally:
                 tracer.opaque -= closed
                 tracer.stack.pop()
             if closed and not tracer.opaque:
                 with unseen():
-                    _whole(tracer, network, layer, Call(network, tracer, layer, name, args, kwargs, out))
+                    for value in leaves(out):
+                        tracer.put(value, None)
+                    network.rule(Call(network, tracer, layer, name, args, kwargs, out, tuple(before)))
             return out
 
         return around
@@ -164,9 +168,3 @@ def _heard(
         for name, layer in names.items():
             stack.enter_context(following(layer, entered(name, layer)))
         yield
-
-
-def _whole(tracer: Trail, network: Network, layer: Any, call: Call) -> None:
-    for value in leaves(call.out):
-        tracer.put(value, None)
-    network.rule(call)

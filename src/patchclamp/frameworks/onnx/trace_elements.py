@@ -9,7 +9,7 @@ import numpy as np
 
 from ...flow.rules import joined, pointwise
 from ...flow.shadow import Shadow
-from .trace_graph import Call, Rule
+from .trace_graph import Call, Rule, given
 from .trace_values import central, erf
 
 __all__ = ["ELEMENTS", "element_by_element", "touched"]
@@ -71,7 +71,7 @@ def _slope(call: Call) -> Slope:
 
 def _measured(call: Call, at: int) -> Any:
     """By central differences of ONNX's own reference implementation."""
-    return central(call.alone, call.given(call.value(at), at), at)
+    return central(call.alone, given(call, call.value(at), at), at)
 
 
 def _made(call: Call) -> Any:

@@ -16,19 +16,21 @@ from .outlets import Way
 from .trace_values import Alone, attributes
 from .trace_weights import Held, Weights
 
-__all__ = ["Call", "Rule", "Scope", "Tracer"]
+__all__ = ["Call", "Rule", "Scope", "Tracer", "given", "lost", "opset", "silent"]
 
 
 class Scope:
     """A graph or a body: the numbers of its tensors, who stands behind them, and which of them are weights.
 
-    label   what the file's reader calls the body
+    way     the way to the body, and `label` what the file's reader calls it
+    index   which round of the loops around it runs
     values  what the run gave, by name: a function, since constants are read when they are asked for
     """
 
-    def __init__(self, label: str, values: Callable[[str], Any], outer: Scope | None, way: Way) -> None:
-        self.label = label
-        self.way = way
+    def __init__(
+        self, entered: tuple[Way, str, tuple[int, ...]], values: Callable[[str], Any], outer: Scope | None
+    ) -> None:
+        self.way, self.label, self.index = entered
         self.outer = outer
         self.shadows: dict[str, Shadow | None] = {}
         self.held: dict[str, Held] = {}
@@ -80,11 +82,11 @@ class Tracer:
             call = Call(self, node, scope)
             rule = self.rules.get((call.domain, node.op_type))
             if not call.operands and node.op_type not in self.sources:
-                call.silent()
+                silent(call)
             elif rule is not None:
                 rule(call)
             else:
-                call.lost()
+                lost(call)
 
 
 class Call:
@@ -105,9 +107,6 @@ class Call:
         """The attributes of the node."""
         return attributes(self.node)
 
-    @cached_property
-    def opset(self) -> int:
-        return next((int(one.version) for one in self.tracer.opsets if one.domain in ("", "ai.onnx")), 1)
 
     @cached_property
     def alone(self) -> Alone:
@@ -169,47 +168,54 @@ class Call:
             shadow = None
         self.scope.shadows[name] = None if shadow is None or shadow.empty else shadow
 
-    def silent(self) -> None:
-        """Nobody stands behind the inputs. What is made of weights alone are those weights, in another form."""
-        held = {at: one for at in range(len(self.inputs)) if (one := self.held(at)) is not None}
-        if not held or not self.gives():
-            return
-        if self.op == "Split" and 0 in held:
-            for at, name in enumerate(self.node.output):
-                self.scope.held[name] = held[0].moved(lambda plane, at=at: self.alone(self.given(plane), at))  # type: ignore[misc]
-            return
-        rule = HELD.get(self.op)
-        made = rule(self, held) if rule is not None else None
-        if made is None and rule is None:
-            like = [one for one in held.values() if one.shape == self.out_shape]
-            made = max(like, key=lambda one: one.size, default=None)
-        if made is not None:
-            self.scope.held[self.node.output[0]] = made
-
-    def lost(self) -> None:
-        """An operation of which nothing is known: the answer says so by its name."""
-        text = f"unknown from {self.op} at {self.text}"
-        self.flow.note(text)
-        for at, name in enumerate(self.node.output):
-            found = self.scope.value(name) if name else None
-            if isinstance(found, np.ndarray):
-                self.put(unknown(self.flow, [shadow for _, shadow in self.operands], found.shape, text), at)
-
-    def given(self, plane: Any, at: int = 0) -> list[Any]:
-        """The inputs, with something else in place of one of them."""
-        return [
-            plane if place == at else self.value(place) if self.has(place) else None
-            for place in range(len(self.inputs))
-        ]
-
 
 Rule = Callable[[Call], None]
+
+
+def opset(call: Call) -> int:
+    return next((int(one.version) for one in call.tracer.opsets if one.domain in ("", "ai.onnx")), 1)
+
+
+def silent(call: Call) -> None:
+    """Nobody stands behind the inputs. What is made of weights alone are those weights, in another form."""
+    held = {at: one for at in range(len(call.inputs)) if (one := call.held(at)) is not None}
+    if not held or not call.gives():
+        return
+    if call.op == "Split" and 0 in held:
+        for at, name in enumerate(call.node.output):
+            call.scope.held[name] = held[0].moved(lambda plane, at=at: call.alone(given(call, plane), at))  # type: ignore[misc]
+        return
+    rule = HELD.get(call.op)
+    made = rule(call: Call, held) if rule is not None else None
+    if made is None and rule is None:
+        like = [one for one in held.values() if one.shape == call.out_shape]
+        made = max(like, key=lambda one: one.size, default=None)
+    if made is not None:
+        call.scope.held[call.node.output[0]] = made
+
+
+def lost(call: Call) -> None:
+    """An operation of which nothing is known: the answer says so by its name."""
+    text = f"unknown from {call.op} at {call.text}"
+    call.flow.note(text)
+    for at, name in enumerate(call.node.output):
+        found = call.scope.value(name) if name else None
+        if isinstance(found, np.ndarray):
+            call.put(unknown(call.flow, [shadow for _, shadow in call.operands], found.shape, text), at)
+
+
+def given(call: Call, plane: Any, at: int = 0) -> list[Any]:
+    """The inputs, with something else in place of one of them."""
+    return [
+        plane if place == at else call.value(place) if call.has(place) else None
+        for place in range(len(call.inputs))
+    ]
 
 
 def _moved(call: Call, held: Mapping[int, Held]) -> Held | None:
     if 0 not in held:
         return None
-    return held[0].moved(lambda plane: call.alone(call.given(plane)))
+    return held[0].moved(lambda plane: call.alone(given(call, plane)))
 
 
 def _turned(call: Call, held: Mapping[int, Held]) -> Held | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...flow.rules import joined, merged, retagged
 from ...flow.shadow import Shadow
-from .trace_graph import Call, Rule
+from .trace_graph import Call, Rule, given, lost
 from .trace_values import Fast
 
 __all__ = ["MOVES", "even"]
@@ -19,11 +19,11 @@ def _moved(call: Call) -> None:
     """The node itself on the planes of its first input."""
     shadow = call.shadow(0)
     if shadow is None or len(call.operands) > 1:
-        call.lost()
+        lost(call)
         return
     for at in range(len(call.node.output)):
         if call.gives(at):
-            call.put(shadow.each(lambda plane, at=at: call.alone(call.given(plane), at)), at)  # type: ignore[misc]
+            call.put(shadow.each(lambda plane, at=at: call.alone(given(call, plane), at)), at)  # type: ignore[misc]
 
 
 def _turned(call: Call) -> None:
@@ -98,7 +98,7 @@ def _scattered(call: Call) -> None:
     base, part = call.shadow(0), call.shadow(last)
     reduction = call.said.get("reduction", "none")
     if reduction not in ("none", "add"):
-        call.lost()
+        lost(call)
         return
     plain = _without(call, "reduction")
 
@@ -166,7 +166,7 @@ def _resized(call: Call) -> None:
         )
         call.put(retagged(call.flow, moved, ("upsample",)))
     else:
-        call.lost()
+        lost(call)
 
 
 _EACH = (

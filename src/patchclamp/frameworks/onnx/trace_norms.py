@@ -11,7 +11,7 @@ import numpy as np
 from ...flow.rules import along, normed, pointwise, pooled, reduced, retagged
 from ...flow.shadow import Shadow
 from .trace_elements import touched
-from .trace_graph import Call, Rule
+from .trace_graph import Call, Rule, given, lost, opset
 
 __all__ = ["NORMS"]
 
@@ -20,7 +20,7 @@ def _first(call: Call) -> Shadow | None:
     """Who stands behind the first input; where somebody stands behind another too, the node is not followed."""
     shadow = call.shadow(0)
     if shadow is None or len(call.operands) > 1:
-        call.lost()
+        lost(call)
         return None
     return shadow
 
@@ -103,7 +103,7 @@ def _layer_norm(word: str, weight: int = 1, skip: bool = False) -> Rule:
         axes = list(range(axis, len(shape)))
         entering = (0, 1) if skip else (0,)
         if any(at not in entering for at, _ in call.operands):
-            call.lost()
+            lost(call)
             return
         entered = [(shadow, 1.0 if call.numbers else None) for _, shadow in call.operands]
         shadow = pointwise(call.flow, shape, entered, ("residual",) if len(entered) > 1 else ())
@@ -178,9 +178,9 @@ def _along(call: Call) -> None:
     if shadow is None:
         return
     rank = len(shadow.shape)
-    usual = -1 if call.op in ("TopK",) or call.opset >= 13 else 1
+    usual = -1 if call.op in ("TopK",) or opset(call) >= 13 else 1
     axis = call.said.get("axis", 1 if call.op == "LRN" else usual) % rank
-    flat = call.op in ("Softmax", "LogSoftmax", "Hardmax") and call.opset < 13
+    flat = call.op in ("Softmax", "LogSoftmax", "Hardmax") and opset(call) < 13
     axes = list(range(axis, rank)) if flat else [axis]
     word = "softmax" if "Softmax" in call.op else call.op.lower()
     found = along(call.flow, shadow, axes, (word,))
@@ -200,7 +200,7 @@ def _running_sum(call: Call) -> None:
     if shadow.mixed is not None or not (lines == lines[..., :1]).all():
         call.put(along(call.flow, shadow, [axis], ("cumsum",)))
         return
-    gains = None if shadow.gains is None else np.stack([call.alone(call.given(plane)) for plane in shadow.gains])
+    gains = None if shadow.gains is None else np.stack([call.alone(given(call, plane)) for plane in shadow.gains])
     call.put(retagged(call.flow, Shadow(shadow.codes, gains), ("cumsum",)))
 
 
@@ -269,7 +269,7 @@ def _pooled(call: Call) -> None:
     if shadow is None:
         return
     if call.op == "LpPool" or call.gives(1):
-        call.lost()
+        lost(call)
         return
     windows = _Windows(call)
     gain: Any = None

@@ -14,7 +14,7 @@ from ...flow.contraction import contracted
 from ...flow.rules import fresh, merged, pointwise
 from ...flow.shadow import Shadow
 from ...flow.weights import Found
-from .trace_graph import Call, Rule
+from .trace_graph import Call, Rule, lost, silent
 from .trace_weights import Held
 
 __all__ = ["PRODUCTS"]
@@ -90,7 +90,7 @@ def _matmul(first: int = 0, second: int = 1) -> Rule:
     def rule(call: Call) -> None:
         turned = (call.said.get("transA", 0), call.said.get("transB", 0))
         if call.said.get("transBatchA") or call.said.get("transBatchB"):
-            call.lost()
+            lost(call)
             return
         call.put(_matmul_shadow(call, (first, second), turned, call.said.get("alpha", 1.0)), codes=True)
 
@@ -140,7 +140,7 @@ def _activated(call: Call, found: Shadow | None) -> None:
     y = call.out().astype(np.float64)
     slopes = {"Relu": lambda: y > 0, "Sigmoid": lambda: y * (1 - y), "Tanh": lambda: 1 - y**2}
     if curve not in slopes:
-        call.lost()
+        lost(call)
         return
     slope = slopes[curve]() * 1.0 if call.numbers else None
     call.put(pointwise(call.flow, found.shape, [(found, slope)], (curve.lower(),)))
@@ -150,7 +150,7 @@ def _einsum(call: Call) -> None:
     left, arrow, out = call.said["equation"].replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != 2 or any(len(set(term.replace("...", ""))) < len(term.replace("...", "")) for term in terms):
-        call.lost()
+        lost(call)
         return
     if not arrow:
         letters = sorted(set(left) - {",", "."})
@@ -177,7 +177,7 @@ def _conv(transposed: bool = False, weight: int = 1) -> Rule:
     def rule(call: Call) -> None:
         held, shadow = call.held(weight), call.shadow(0)
         if held is None:
-            call.lost()
+            lost(call)
             return
         flat = None
         if shadow is not None:
@@ -223,7 +223,7 @@ def _gathered(call: Call) -> None:
         labels = weights.found(held, [1], [], [], call.layer).labels
         call.put(fresh(call.flow, labels, call.out_shape, call.numbers))
     else:
-        call.silent()
+        silent(call)
 
 
 def _described(call: Call, held: Held) -> bool:
@@ -244,7 +244,7 @@ def _attention(call: Call) -> None:
         call.flow.ran(labels.ravel())
         own = Shadow(np.broadcast_to(labels, (1, 1, labels.size)), None)
         call.operands.append((1, own))
-    call.lost()
+    lost(call)
 
 
 PRODUCTS: dict[tuple[str, str], Rule] = {

@@ -10,7 +10,7 @@ import numpy as np
 from ...flow.rules import fresh
 from ...flow.shadow import Shadow, coded
 from ...flow.weights import Found
-from .trace_graph import Call, Rule
+from .trace_graph import Call, Rule, lost
 
 __all__ = ["RECURRENT"]
 
@@ -27,7 +27,7 @@ def _stack(gates: int) -> Rule:
                 for held in weights
             ]
             if found[0] is None or found[1] is None or found[0].labels.size != gates * units:
-                call.lost()
+                lost(call)
                 return
             labels = found[0].labels[:units]
             _read(call, found[0], x, call.shape(1)[2])

@@ -17,7 +17,7 @@ from ...flow.shadow import Shadow
 from .outlets import Outlets, Way
 from .parsing import File, numbers_of, parsed
 from .session import Session
-from .trace_bodies import bodies
+from .trace_bodies import Entered, bodies
 from .trace_elements import ELEMENTS
 from .trace_graph import Rule, Scope, Tracer
 from .trace_moves import MOVES
@@ -29,6 +29,8 @@ from .trace_weights import Lies, Weights
 __all__ = ["traced"]
 
 INPUT = "the network's input"
+HOLDING = ("If", "Loop", "Scan")
+"""Nodes whose bodies are followed."""
 MOVED["Gather"] = MOVES["", "Gather"]
 RULES: dict[tuple[str, str], Rule] = {**ELEMENTS, **MOVES, **NORMS, **RECURRENT, **PRODUCTS}
 _SOURCES = {op for _, op in (*PRODUCTS, *RECURRENT)}
@@ -54,16 +56,15 @@ def traced(runner: Traceable, cells: Cells, x: Any, size: tuple[int, ...] | None
 
     With a `size`, that of one example without the batch axis, it is run on zeros.
     """
-    model = parsed(runner.file)
-    run = _Run(model, runner, x, size)
+    run = _ran(runner, x, size)
     flow = Flow(cells)
-    rules = {**RULES, **bodies(run.scope)}
+    rules = {**RULES, **bodies(run)}
     tracer = Tracer(flow, Weights(cells, runner.windows), rules, numbers)
-    tracer.opsets = list(model.opset_import)
-    tracer.sources = frozenset({*_SOURCES, "If", "Loop", "Scan", "SequenceMap"})
+    tracer.opsets = run.opsets
+    tracer.sources = frozenset({*_SOURCES, *HOLDING, "SequenceMap"})
     tracer.layers = {(one.op, tuple(one.inputs)): name for name, each in runner.runs.items() for one in each}
     run.weights = tracer.weights
-    scope = run.scope(model.graph, (), "", None)
+    scope = run.scope(run.graph, ((), "", ()), None)
     block = cells.add("", "", 1, text=INPUT)
     for name, value in run.feeds.items():
         if value.dtype.kind in "fcV":
@@ -77,25 +78,49 @@ def traced(runner: Traceable, cells: Cells, x: Any, size: tuple[int, ...] | None
     return flow.traced()
 
 
-class _Run:
-    """Every tensor of a graph in one run, those of the bodies of an If too."""
+def _ran(runner: Traceable, x: Any, size: tuple[int, ...] | None) -> _Run:
+    """A run with all that is inside of loops, where every round gives arrays of the same shapes; else without."""
+    model = parsed(runner.file)
+    inside = [kind for kind in HOLDING if any(kind == node.op_type for node in _every(model.graph))]
+    try:
+        return _Run(model, runner, (x, size), inside)
+    except RunError:
+        if inside in ([], ["If"]):
+            raise
+        return _Run(parsed(runner.file), runner, (x, size), ["If"])
 
-    def __init__(self, model: onnx.ModelProto, runner: Traceable, x: Any, size: tuple[int, ...] | None) -> None:
+
+class _Run:
+    """Every tensor of a graph in one run, those too that are inside of nodes of some kinds."""
+
+    def __init__(
+        self, model: onnx.ModelProto, runner: Traceable, x: tuple[Any, tuple[int, ...] | None], inside: Sequence[str]
+    ) -> None:
         self.file: File = runner.file
         self.weights: Weights | None = None
+        self.graph, self.opsets = model.graph, list(model.opset_import)
         self.nodes = [_kept(node) for node in model.graph.node]
         self.outputs = [item.name for item in model.graph.output]
         outlets = Outlets(model)
-        self.inside = {(name, way): outlets.of(name, way) for name, way in list(_inside(self.nodes, ()))}
+        self.inside = {(name, way): outlets.of(name, way) for name, way in list(_inside(self.nodes, inside))}
+        ways = dict.fromkeys(way for _, way in self.inside if way[-1][1] == "body")
+        self.flags = {way: outlets.flag(way) for way in ways}
         known = set(self.outputs)
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in _given(self.nodes) if name not in known)
         names = [item.name for item in model.graph.output]
         session = Session(model.SerializeToString(), runner.file.beside, runner.file.path)
-        self.feeds: dict[str, Any] = session.feeds(x if size is None else session.zeros(size, ""))
+        given, size = x
+        self.feeds: dict[str, Any] = session.feeds(given if size is None else session.zeros(size, ""))
         self.found = session(names, self.feeds)
 
-    def scope(self, graph: Any, way: Way, label: str, outer: Scope | None) -> Scope:
+    def rounds(self, entered: Entered) -> int | None:
+        """How often a body ran; None where that is not known."""
+        way, _, index = entered
+        return len(self.flags[way].value(self.found, index)) if way in self.flags else None
+
+    def scope(self, graph: Any, entered: Entered, outer: Scope | None) -> Scope:
         """A graph or a body with its numbers, and the weights that it holds."""
+        way, label, index = entered
         constants = dict(_constants(graph))
         read: dict[str, Any] = {}
 
@@ -107,10 +132,10 @@ class _Run:
                 return read[name]
             if way:
                 outlet = self.inside.get((name, way))
-                return None if outlet is None else outlet.value(self.found, ())
+                return None if outlet is None else outlet.value(self.found, index)
             return self.feeds[name] if name in self.feeds else self.found.get(name)
 
-        made = Scope(label, value, outer, way)
+        made = Scope(entered, value, outer)
         assert self.weights is not None
         for name, tensor in constants.items():
             if isinstance(tensor, TensorProto) and tensor.data_type not in _COUNTED:
@@ -134,14 +159,24 @@ def _given(nodes: Iterable[Any]) -> Iterator[str]:
             yield from filter(None, node.output)
 
 
-def _inside(nodes: Iterable[Any], way: Way) -> Iterator[tuple[str, Way]]:
-    """What the nodes in bodies of an If give."""
+def _every(graph: Any) -> Iterator[Any]:
+    """The nodes of a graph and of the bodies in it."""
+    for node in graph.node:
+        yield node
+        for item in node.attribute:
+            if item.HasField("g"):
+                yield from _every(item.g)
+
+
+def _inside(nodes: Iterable[Any], kinds: Sequence[str], way: Way = ()) -> Iterator[tuple[str, Way]]:
+    """What is given in the bodies of nodes of some kinds: to the bodies, and by the nodes in them."""
     for node in nodes:
-        if node.op_type == "If" and node.domain in ("", "ai.onnx"):
+        if node.op_type in kinds and node.domain in ("", "ai.onnx"):
             for item in node.attribute:
-                deeper = (*way, (node.output[0], item.name))
-                yield from ((name, deeper) for name in _given(item.g.node))
-                yield from _inside(item.g.node, deeper)
+                if item.HasField("g"):
+                    deeper = (*way, (node.output[0], item.name))
+                    yield from ((name, deeper) for name in (*(one.name for one in item.g.input), *_given(item.g.node)))
+                    yield from _inside(item.g.node, kinds, deeper)
 
 
 def _constants(graph: Any) -> Iterator[tuple[str, Any]]:

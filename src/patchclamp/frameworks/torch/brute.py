@@ -115,10 +115,7 @@ def _parts(bench: Bench, who: tuple[Listener, Held | None], ends: _Ends, step: f
     """
     listener, held = who
     for call in bench.calls.values():
-        same = (
-            h.layer is held.layer and h.population is held.population and h.path == held.path for h in call.owned.held
-        )
-        if not (any(same) if held is not None else call.owned.path == listener.path):
+        if not (call.owned.path == listener.path if held is None else any(map(held.same, call.owned.held))):
             continue
         if call.func.overloadpacket.__name__ == "bilinear":
             both = [torch.einsum("...i,...j->...ij", *(end[id(call), place] for place in call.inputs)) for end in ends]

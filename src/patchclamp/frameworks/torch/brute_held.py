@@ -53,6 +53,10 @@ class Held:
         """Whether the neurons are units of a recurrent layer, which are what it gives, not what its weights give."""
         return self.layer.kind is not None and self.layer.kind.family == "recurrent" and self.population.name == ""
 
+    def same(self, other: Held) -> bool:
+        """Whether both are one array of one population."""
+        return self.path == other.path and self.population is other.population
+
     def share(self, number: int) -> Ints:
         """The elements that are one neuron's."""
         coords = self.population.coords(number)

@@ -79,7 +79,7 @@ def resize(model: torch.nn.Module, arrays: Mapping[str, Array], work: Work, opti
         found = _made(arrays, work)
         if optimizer is not False:
             _refuse_others(found, optimizers)
-        states = [entry for one in optimizers for entry in _states(one, found)]
+        states = [(one, list(_states(one, found))) for one in optimizers]
     done = Resized()
     try:
         surely(lambda: _swap(model, work, found, states, done))
@@ -208,8 +208,9 @@ def _like(values: Any, tensor: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(np.asarray(values)).to(device=tensor.device, dtype=tensor.dtype)
 
 
-_Entry = tuple[torch.optim.Optimizer, torch.Tensor, dict[str, Any]]
-"""An optimizer, a parameter as it was, and its state for the one that takes its place."""
+_Entry = tuple[torch.Tensor, dict[str, Any]]
+"""A parameter as it was, and the state for the one that takes its place."""
+_Followed = tuple[torch.optim.Optimizer, Sequence[_Entry]]
 
 
 def _states(optimizer: torch.optim.Optimizer, found: Mapping[int, _New]) -> Iterator[_Entry]:
@@ -220,7 +221,7 @@ def _states(optimizer: torch.optim.Optimizer, found: Mapping[int, _New]) -> Iter
         state = {}
         for name, value in optimizer.state[parameter].items():
             state[name] = _followed(value, entry, f"{type(optimizer).__name__}'s {name} of {entry.path}")
-        yield optimizer, parameter, state
+        yield parameter, state
 
 
 def _followed(value: Any, entry: _New, what: str) -> Any:
@@ -251,7 +252,7 @@ def _refuse_others(found: Mapping[int, _New], given: Iterable[torch.optim.Optimi
 
 
 def _swap(
-    model: torch.nn.Module, work: Work, found: Mapping[int, _New], states: Sequence[_Entry], done: Resized
+    model: torch.nn.Module, work: Work, found: Mapping[int, _New], states: Sequence[_Followed], done: Resized
 ) -> None:
     if done.back:  # an interrupt started this again
         done.undo()
@@ -261,11 +262,11 @@ def _swap(
             for key, value in list(held.items()):
                 if id(value) in placed and (held is not module.__dict__ or isinstance(value, torch.Tensor)):
                     _put(done, held, key, placed[id(value)])
-    for one in {id(entry[0]): entry[0] for entry in states}.values():
+    for one, entries in states:
         _follow(one, placed, done)
-    for one, parameter, state in states:
-        _put(done, one.state, placed[id(parameter)], state)
-        _drop(done, one.state, parameter)
+        for parameter, state in entries:
+            _put(done, one.state, placed[id(parameter)], state)
+            _drop(done, one.state, parameter)
     _set_attributes(model, work, done)
 
 
