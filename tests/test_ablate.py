@@ -236,6 +236,11 @@ def test_a_shared_layer_hears_itself():
     net, x = pc.open(model), torch.randn(2, 5, 3, dtype=torch.float64)
     for to in (0.0, 0.7):
         assert torch.allclose(net["cell[1]"].ablate(x, to).output, model(x, to), rtol=0, atol=1e-12)
+        longer = torch.randn(2, 6, 3, dtype=torch.float64)
+        with pytest.raises(RunError, match="runs otherwise on the data"):
+            net["cell[1]"].ablate(x, "resample", data=longer)
+        with net.ablated("cell[1]", "resample", data=x):
+            assert torch.equal(model(x), model(x)), "from the first call again"
         for at in ("cell", "out"):
             wanted = model(x, to, at)
             assert torch.allclose(net["cell[1]"].ablate(x, to, at=[at]).output, wanted, rtol=0, atol=1e-12), at
@@ -270,9 +275,11 @@ def test_several_neurons_of_several_layers_for_a_loss_of_ones_own(digits):
         for address in ("conv1[3]", "conv2[:2]", "fc1[4]"):
             edit[address].zero()
         assert torch.equal(given, model(x))
+    every = net["conv*[:3]"].ablate(x, 0.25)
+    assert every.neurons == ("conv1[0:3]", "conv2[0:3]")
     with net.ablated(net["conv*[:3]"], 0.25):
         maps = model.conv1(x)
-        model(x)
+        assert torch.equal(model(x), every.output)
     assert torch.equal(maps[:, :3], torch.full_like(maps[:, :3], 0.25))
     with pytest.raises(RunError, match="layer 'conv2'"), net.ablated(net["conv*[:3]"]):
         model.conv1(x)
@@ -321,6 +328,8 @@ def test_errors_say_what_to_do(digits, branches, tmp_path):
     other = branches[1]
     cases = [
         (lambda: net["conv1[3]"].ablate(x, "median"), RunError, 'to="zero", "mean", "resample"'),
+        (lambda: net["conv1[3]"].ablate(x, None), RunError, 'to="zero", "mean", "resample"'),
+        (lambda: net["conv1[3]"].ablate(x, object()), RunError, "neurons cannot be held at <object"),
         (lambda: net["conv1[3]"].ablate(x, 0.5, data=x), RunError, "leave it out"),
         (lambda: net["conv1[3]"].ablate(x[:1], "resample"), RunError, "batch of one example"),
         (lambda: net["conv1[3]"].ablate(x, np.zeros(7)), RunError, "do not fit 'conv1'"),
@@ -401,7 +410,7 @@ def test_who_hears_a_neuron_is_who_the_wiring_says(digits, branches):
         (pc.open(encoder), torch.randn(2, 5, 8), ["0.linear1[3]", "0.linear2[1]", "0.self_attn[2]"]),
     ]
     for net, x, addresses in cases:
-        layers = [name for name in weighted(net.model) if not name.endswith("out_proj")]
+        layers = list(weighted(net.model))
         for address in addresses:
             wired = {one.layer for one in net[address].outgoing(x) if not one.output}
             assert heard(net, address, x, layers) == wired, address

@@ -48,7 +48,7 @@ def test_split_leaves_the_output_and_shares_what_is_heard(address, channels_last
     model, x = digits(channels_last), torch.randn(IMAGE)
     before, old = model(x).detach(), copy.deepcopy(model)
     net = pc.open(model)
-    saved = net[address].split(x, share=0.25).apply()
+    saved = net[address].split(x, share=0.25)
     net.refresh()
     same(model, x, before)
     name, number = address[:-1].split("[")
@@ -66,9 +66,9 @@ def test_a_split_neuron_is_merged_back():
     old = copy.deepcopy(model.state_dict())
     net = pc.open(model)
     for address, pair in (("conv1[2]", "conv1[2,6]"), ("conv2[3]", "conv2[3,12]"), ("fc1[7]", "fc1[7,60]")):
-        net[address].split(x, share=0.5).apply()
+        net[address].split(x)
         net.refresh()
-        plan = net[pair].merge(x)
+        plan = net[pair].merging(x)
         assert plan.factors == (1.0,)
         plan.apply()
         net.refresh()
@@ -81,11 +81,11 @@ def test_units_are_split_and_merged(kind):
     model, x = small.recurrent(kind), torch.randn(3, 5, 4)
     before = model(x).detach()
     net = pc.open(model)
-    net["r[2]"].split(x, share=0.25).apply()
+    net["r[2]"].split(x, share=0.25)
     net.refresh()
     same(model, x, before)
     assert model.r.hidden_size == 7
-    net["r[2,6]"].merge(x).apply()
+    net["r[2,6]"].merge(x)
     same(model, x, before)
     assert model.r.hidden_size == 6
 
@@ -95,7 +95,7 @@ def test_a_multiple_through_relu_and_pooling():
     twin(model.conv1, 1, 4, 2.5)
     before, heard = model(x).detach(), model.conv2.weight.detach().clone()
     net = pc.open(model)
-    plan = net["conv1[1,4]"].merge(x)
+    plan = net["conv1[1,4]"].merging(x)
     assert plan.factors == pytest.approx((2.5,)) and "conv1[4] is 2.5 times conv1[1]" in repr(plan)
     plan.apply()
     same(model, x, before)
@@ -107,7 +107,7 @@ def test_three_twins_become_one():
     twin(model.e, 0, 3)
     twin(model.e, 0, 5, 0.5)
     before = model(x).detach()
-    pc.open(model)["e[0,3,5]"].merge(x).apply()
+    pc.open(model)["e[0,3,5]"].merge(x)
     same(model, x, before)
     assert model.e.out_features == model.fc.in_features == 6
 
@@ -121,30 +121,30 @@ def refused(plan):
 def test_what_are_no_twins():
     model, x = digits(), torch.randn(IMAGE)
     net = pc.open(model)
-    assert "conv1[2] is no twin of conv1[1]" in refused(lambda: net["conv1[1,2]"].merge(x))
+    assert "conv1[2] is no twin of conv1[1]" in refused(lambda: net["conv1[1,2]"].merging(x))
     twin(model.conv1, 1, 3, -1.0)
-    assert "they are -1 times" in refused(lambda: net["conv1[1,3]"].merge(x))
+    assert "they are -1 times" in refused(lambda: net["conv1[1,3]"].merging(x))
     twin(model.conv2, 1, 4)
-    assert "bn.weight is another for conv2[4] than for conv2[1]" in refused(lambda: net["conv2[1,4]"].merge(x))
-    assert "two or more neurons" in refused(lambda: net["conv2[1]"].merge(x))
+    assert "bn.weight is another for conv2[4] than for conv2[1]" in refused(lambda: net["conv2[1,4]"].merging(x))
+    assert "two or more neurons" in refused(lambda: net["conv2"][1:2].merging(x))
     with torch.no_grad():
         for value in (model.bn.weight, model.bn.bias, model.bn.running_mean, model.bn.running_var):
             value[4] = value[1]
     twin(model.conv2, 1, 4, 2.0)
-    assert "batch_norm on the way is not linear" in refused(lambda: net["conv2[1,4]"].merge(x))
+    assert "batch_norm on the way is not linear" in refused(lambda: net["conv2[1,4]"].merging(x))
     tanh = small.vector(nn.Tanh())
     twin(tanh.e, 1, 4, 2.0)
-    assert "tanh on the way is not linear" in refused(lambda: pc.open(tanh)["e[1,4]"].merge(torch.randn(5, 4)))
+    assert "tanh on the way is not linear" in refused(lambda: pc.open(tanh)["e[1,4]"].merging(torch.randn(5, 4)))
 
 
 def test_what_is_heard_with_others_is_neither_merged_nor_split():
     model, x = small.residual(), torch.randn(2, 4, 8, 8)
     twin(model.a, 1, 4)
     net = pc.open(model)
-    assert "cannot be merged away alone" in refused(lambda: net["a[1,4]"].merge(x))
-    assert "fc.weight hears b[1] together with a[1]" in refused(lambda: net["a[1]"].split(x))
-    assert "part of what the network returns" in refused(lambda: net["fc[1]"].split(x))
-    assert "is one of a group" in refused(lambda: pc.open(small.grouped())["g[1]"].split(x))
+    assert "cannot be merged away alone" in refused(lambda: net["a[1,4]"].merging(x))
+    assert "fc.weight hears b[1] together with a[1]" in refused(lambda: net["a[1]"].splitting(x))
+    assert "part of what the network returns" in refused(lambda: net["fc[1]"].splitting(x))
+    assert "is one of a group" in refused(lambda: pc.open(small.grouped())["g[1]"].splitting(x))
     attention = pc.open(small.attending())
     assert "is one of a head" in refused(lambda: attention["r.head[0].value[1]"].split(torch.randn(2, 5, 8)))
 
@@ -153,7 +153,7 @@ def test_where_it_is_not_so_all_is_put_back():
     """A layer norm counts its features: with one more the mean is another."""
     model, x = small.vector(nn.LayerNorm(8)), torch.randn(5, 4)
     before = copy.deepcopy(model.state_dict())
-    said = refused(lambda: pc.open(model)["e[1]"].split(x).apply())
+    said = refused(lambda: pc.open(model)["e[1]"].split(x))
     assert "it was put back" in said and model.e.out_features == 8 and model.n.normalized_shape == (8,)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -164,7 +164,7 @@ def test_the_optimizer_follows():
     model(x).sum().backward()
     optimizer.step()
     moment = optimizer.state[model.fc.weight]["exp_avg"].clone()
-    pc.open(model)["e[2]"].split(x).apply(optimizer)
+    pc.open(model)["e[2]"].split(x, optimizer=optimizer)
     after = optimizer.state[model.fc.weight]["exp_avg"]
     assert torch.equal(after[:, :8], moment) and torch.equal(after[:, 8], moment[:, 2])
     model(x).sum().backward()

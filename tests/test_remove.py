@@ -197,6 +197,34 @@ def test_a_size_that_the_code_counts_on():
     assert "the network cannot run" in said and "it was put back" in said
 
 
+def shuffled(m, x):
+    x = m.a(x)
+    n, c, h, w = x.shape
+    return m.fc(small.mapped(m.b(x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w))))
+
+
+def test_a_shuffle_of_channels():
+    """With six channels it would bring others together: that is no matter of exactness."""
+    parts = {"a": nn.Conv2d(4, 8, 1), "b": nn.Conv2d(8, 6, 1), "fc": nn.Linear(6, 2)}
+    model, x = small.lively(small.Of(shuffled, **parts)), torch.randn(MAP)
+    for exact in (True, False):
+        said = refusal(model, ["a[1,2]"], x, exact=exact)
+        assert "the output would differ by" in said and "counts on the place of each neuron" in said
+    pc.open(model).remove(["a[3,7]"], x)
+    assert model.b.in_channels == 6
+
+
+def test_where_the_trail_is_lost():
+    def run(m, x):
+        return m.b(torch.from_numpy(m.a(x).detach().numpy()).relu())
+
+    model = small.Of(run, a=nn.Linear(4, 8), b=nn.Linear(8, 2)).eval()
+    said = refusal(model, ["a[1]"], torch.randn(ROW))
+    assert "nobody was seen to read a[1], and the trail was lost: unknown origin" in said
+    model = small.Of(lambda m, x: m.a(x).relu() @ m.w, a=nn.Linear(4, 8), w=nn.Parameter(torch.randn(8, 3))).eval()
+    assert "its layer is of no known kind" in refusal(model, ["a[1]"], torch.randn(ROW))
+
+
 def test_what_reaches_the_output_beside_a_layer():
     model = small.Of(lambda m, x: (m.b(h := m.a(x).relu()), h), a=nn.Linear(4, 8), b=nn.Linear(8, 2)).eval()
     assert "a[1] is part of what the network returns" in refusal(model, ["a[1]"], torch.randn(ROW))

@@ -95,7 +95,7 @@ def test_hidden_neurons_of_gpt2():
 def test_a_head_of_gpt2_and_of_bert():
     model, x = gpt2(), ids()
     silent = zeroed(model, [("transformer.h.0.attn.c_proj.weight", 0, list(range(4, 8)))])
-    pc.open(model)["transformer.h.0.attn.head[1]"].remove(x)
+    pc.open(model)["transformer.h.0.attn.head[1]"].removal(x).apply()
     agree(model, silent, x)
     attention = model.transformer.h[0].attn
     assert (attention.num_heads, attention.split_size, attention.c_attn.nf, attention.c_proj.nx) == (3, 12, 36, 12)

@@ -21,7 +21,7 @@ from .protocols import Runner
 from .read import address_text
 from .shown import Shown
 from .silenced import Rule, Silenced, constant, mean, resampled, shuffled
-from .tape import Tape, same, weighted
+from .tape import Tape, around, same, weighted
 from .views import source
 
 __all__ = ["Ablated", "To", "ablate", "ablated", "consumers"]
@@ -44,7 +44,7 @@ class To:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.value, str) and self.value not in WORDS:
+        if self.value is None or (isinstance(self.value, str) and self.value not in WORDS):
             raise RunError(
                 f"neurons cannot be silenced to {self.value!r}", 'to="zero", "mean", "resample", a number or an array'
             )
@@ -171,7 +171,7 @@ class _Chosen:
         if not at:
             raise AddressError("no consumer is chosen", "leave at= out: then every consumer hears the replaced value")
         for one in held:
-            _refuse_inside(one)
+            _refuse_inside(model, one)
         only: dict[str, list[Silenced]] = {}
         whole: set[str] = set()
         names = []
@@ -196,6 +196,8 @@ def _weighing(model: Model, layer: LayerInfo) -> set[str]:
     within = {name for name in layers if name.startswith(f"{layer.name}.") or not layer.name}
     if within:
         return within
+    if (outer := around(layers, layer)) is not None:
+        raise KindError(f"{layer.name!r} is part of {outer!r}, which weighs as a whole", f"choose {outer!r}")
     raise KindError(
         f"{layer.name!r} ({layer.class_name.rpartition('.')[2]}) weighs nothing: it is no consumer",
         f"layers that weigh what they read: {', '.join(list(layers)[:8])}",
@@ -216,13 +218,15 @@ def _part(model: Model, neurons: Neurons) -> Silenced:
     return part
 
 
-def _refuse_inside(one: Silenced) -> None:
+def _refuse_inside(model: Model, one: Silenced) -> None:
     """Paths begin at what a layer gives; of what is inside it they cannot be chosen."""
     kind = one.neurons.layer.kind
-    inner = kind is not None and kind.places and min(one.depths) < _deepest(one.neurons)
-    if inner or (kind is not None and kind.family == "experts"):
+    stacked = kind is not None and kind.places and min(one.depths) < _deepest(one.neurons)
+    outer = around(weighted(model), one.neurons.layer)
+    inside = one.neurons.layer.name if stacked or (kind is not None and kind.family == "experts") else outer
+    if inside is not None:
         raise KindError(
-            f"the consumers of these neurons are inside {one.neurons.layer.name!r}, where they cannot be chosen",
+            f"the consumers of these neurons are inside {inside!r}, where they cannot be chosen",
             "leave at= out: then every consumer hears the replaced value",
         )
 

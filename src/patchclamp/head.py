@@ -15,7 +15,7 @@ from .locate import locate
 from .model import LayerInfo, Model
 from .neuron import Selection
 from .record import PARTS, Record, record
-from .remove import Removal, Saved, removal
+from .remove import Removal, removal
 from .shown import Shown
 from .verify import Check
 
@@ -99,12 +99,8 @@ class Head(Shown):
         return {name: found[str(part)] for name, part in parts.items()}
 
     def removal(self, x: Any, **how: Any) -> Removal:
-        """Plan to take the head out of the live model for good: see `patchclamp.remove.removal`."""
+        """Plan to take the head out of the live model for good, by `.apply()`: see `patchclamp.remove.removal`."""
         return removal(self.model, [self.query.neurons], x, **how)
-
-    def remove(self, x: Any, optimizer: Any = None, **how: Any) -> Saved:
-        """Take the head out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()`."""
-        return self.removal(x, **how).apply(optimizer)
 
     def ablate(self, x: Any, to: Any = "zero", *, data: Any = None, seed: int = 0, at: Any = None) -> Ablated:
         """What the network gives on `x` without what the head gives: see `Neuron.ablate`."""

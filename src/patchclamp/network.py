@@ -189,13 +189,7 @@ class Network(Shown):
         `addresses` is one or several (addresses, or what they give; a head stands for its outputs); `to`, `data` and
         `seed` as in `Neuron.ablate`. Weights are not touched. Raises RunError at the end if nothing was silenced.
         """
-        given = [addresses] if isinstance(addresses, (str, Shown, Selections)) else addresses
-        held = [self[one] if isinstance(one, str) else one for one in given]
-        parts: list[Any] = [part for one in held for part in (one if isinstance(one, Selections) else [one])]
-        parts = [
-            part.output if isinstance(part, Head) else part[:] if isinstance(part, Layer) else part for part in parts
-        ]
-        return ablated(self.model, [part.neurons for part in parts], To(to, data, seed))
+        return ablated(self.model, self._targets(addresses), To(to, data, seed))
 
     @property
     def held(self) -> Any:
@@ -225,6 +219,16 @@ class Network(Shown):
             parts = held if isinstance(held, Selections) else [held.query] if isinstance(held, Head) else [held]
             found += [locate(one.info, Address(one.name)) if isinstance(one, Layer) else one.neurons for one in parts]
         return found
+
+    def _targets(self, addresses: Any) -> list[Neurons]:
+        """The neurons of one or several addresses, or of what they give; of a head its outputs, of a layer all."""
+        given = [addresses] if isinstance(addresses, (str, Shown, Selections)) else addresses
+        held = [self[one] if isinstance(one, str) else one for one in given]
+        parts: list[Any] = [part for one in held for part in (one if isinstance(one, Selections) else [one])]
+        parts = [
+            part.output if isinstance(part, Head) else part[:] if isinstance(part, Layer) else part for part in parts
+        ]
+        return [part.neurons for part in parts]
 
     def _find(self, address: str) -> tuple[Neurons, ...]:
         """Where an address points, remembered: it is a matter of the network's structure alone."""

@@ -157,10 +157,6 @@ class _Held(Shown):
         """Take this out for good: `removal(x, **how).apply(optimizer)`. Then `net.refresh()` sees what is left."""
         return self.removal(x, **how).apply(optimizer)
 
-    def merge(self, x: Any) -> Merging:
-        """Plan to make one neuron of these twins, to be carried out by `.apply()`: see `patchclamp.merge.merging`."""
-        return merging(self.model, self.neurons, x)
-
 
 class Neuron(_Held):
     """One neuron: a coordinate in a layer."""
@@ -186,9 +182,13 @@ class Neuron(_Held):
         """The neuron of this filter at one position of the output map (row, column), or this unit at one time step."""
         return Neuron(self.model, replace(self.neurons, position=tuple(map(_whole, position))))
 
-    def split(self, x: Any, share: float = 0.5) -> Splitting:
-        """Plan to make two of it, to be carried out by `.apply()`: see `patchclamp.merge.splitting`."""
+    def splitting(self, x: Any, share: float = 0.5) -> Splitting:
+        """Plan to make two of it: see `patchclamp.merge.splitting`."""
         return splitting(self.model, self.neurons, x, share)
+
+    def split(self, x: Any, share: float = 0.5, optimizer: Any = None) -> Saved:
+        """Make two of it for good: `splitting(x, share).apply(optimizer)`. Then `net.refresh()` sees both."""
+        return self.splitting(x, share).apply(optimizer)
 
     def explain(self, input: Sequence[int] = ()) -> str:
         """What it is, in words. With the size of the layer's input also on how many positions it is shared."""
@@ -218,6 +218,14 @@ class Selection(_Held, Sequence["Neuron"]):
         for number in self.neurons.numbers:
             yield Neuron(self.model, replace(self.neurons, numbers=(number,), single=True))
 
+    def merging(self, x: Any) -> Merging:
+        """Plan to make one neuron of these twins: see `patchclamp.merge.merging`."""
+        return merging(self.model, self.neurons, x)
+
+    def merge(self, x: Any, optimizer: Any = None) -> Saved:
+        """Make one neuron of these twins for good: `merging(x).apply(optimizer)`. Then `net.refresh()` sees it."""
+        return self.merging(x).apply(optimizer)
+
     def __str__(self) -> str:
         return address_text(self.model, self.neurons)
 
@@ -246,6 +254,11 @@ class Selections(Sequence[Selection]):
         """One run; selection -> what was recorded there."""
         targets = {str(part): part.neurons for part in self._parts}
         return dict(record(self._parts[0].model, targets, x, keep))
+
+    def ablate(self, x: Any, to: Any = "zero", *, data: Any = None, seed: int = 0, at: Any = None) -> Ablated:
+        """What the network gives on `x` without any of them: see `Neuron.ablate`."""
+        model = self._parts[0].model
+        return ablate(model, [part.neurons for part in self._parts], x, To(to, data, seed), consumers(model, at))
 
     def __repr__(self) -> str:
         return f"Selections({', '.join(map(str, self._parts))})"

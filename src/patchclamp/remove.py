@@ -29,7 +29,8 @@ from .views import source
 __all__ = ["Removal", "Saved", "removal"]
 
 Ints = npt.NDArray[np.int64]
-_HINT = "a norm's statistic or another mixture counts it: exact=False takes it out all the same"
+_MIXED = "a norm's statistic or another mixture counts it: exact=False takes it out all the same"
+_PLACES = "the network's code counts on the place of each neuron, as a shuffle of channels does"
 _REROUTED = "the router chooses among the experts that are left: the output need not be that of before"
 _MOST = 12
 """How many partners an error names."""
@@ -53,6 +54,7 @@ class Removal(Shown):
     exact: bool = True
     rerouted: bool = False
     folds: bool = False
+    mixed: bool = False
     changed: Callable[[], None] = field(default=lambda: None)
     done: bool = False
 
@@ -73,7 +75,8 @@ class Removal(Shown):
         if self.done:
             raise EditError(f"{self.asked}: this removal is done", "make a new plan: net[...].removal(x)")
         deaf = None if self.rerouted or self.folds else self._deaf()
-        allowed = Allowed(deaf, math.inf if self.rerouted or not self.exact else 1.0, _HINT)
+        loose = self.rerouted or (self.mixed and not self.exact)
+        allowed = Allowed(deaf, math.inf if loose else 1.0, _MIXED if self.mixed else _PLACES)
         saved = carried_out(self, f"without {self.asked}", allowed, optimizer)
         self.done = True
         return replace(saved, notes=(*saved.notes, _REROUTED)) if self.rerouted else saved
@@ -148,9 +151,10 @@ def removal(
     work = cutting.work()
     if options["fold"]:
         work = folded(x, closure, cutting, work)
+    mixed = bool(closure.removed[np.concatenate([np.zeros(0, np.int64), *traced.groups])].any())
     rerouted, read = bool(closure.dropped.any()), list(cutting.read.values())
     return Removal(
-        model, x, words, work, cutting.rows, along, read, options["exact"], rerouted, options["fold"], changed
+        model, x, words, work, cutting.rows, along, read, options["exact"], rerouted, options["fold"], mixed, changed
     )
 
 

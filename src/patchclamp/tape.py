@@ -13,15 +13,36 @@ from .clamps import Clamp, Met
 from .model import LayerInfo, Model
 from .protocols import Runner
 
-__all__ = ["Tape", "same", "weighted"]
+__all__ = ["Tape", "around", "same", "weighted"]
 
 WEIGHING = ("neuron", "embedding")
 """The roles of kinds that weigh what they read; norms, scales and activations are on the way."""
 
 
 def weighted(model: Model) -> dict[str, LayerInfo]:
-    """The layers that weigh what they read, by name; one of unknown kind is looked at where it uses its arrays."""
-    return {name: layer for name, layer in model.layers.items() if _weighs(layer)}
+    """The layers that weigh what they read, by name; one of unknown kind is looked at where it uses its arrays.
+
+    One that lies within another that weighs as a whole is part of it, as a low-rank adapter of the layer that it
+    adapts, or the output projection of an attention that runs it itself.
+    """
+    found = {name: layer for name, layer in model.layers.items() if _weighs(layer)}
+    return {name: layer for name, layer in found.items() if not around(found, layer)}
+
+
+def around(layers: Mapping[str, LayerInfo], layer: LayerInfo) -> str | None:
+    """The layer that a layer is a part of, in what it weighs; None if there is none."""
+    name = layer.name
+    cuts = [place for place, letter in enumerate(name) if letter == "."]
+    outer = (name[:cut] for cut in (*([0] if name else ()), *cuts))
+    return next((one for one in outer if one in layers and _holds(layers[one], layer)), None)
+
+
+def _holds(outer: LayerInfo, layer: LayerInfo) -> bool:
+    if outer.kind is None:
+        return False
+    own = (cells for cells in outer.populations.values() if not cells.via)
+    paths = {placed.array.path for cells in own for placed in cells.placed}
+    return not outer.kind.called or any(array.path in paths for array in layer.arrays)
 
 
 def _weighs(layer: LayerInfo) -> bool:

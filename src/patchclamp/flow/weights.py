@@ -23,11 +23,18 @@ class Found:
     reads: tuple[tuple[Reader, Ints], ...]
 
 
-def found_in(cells: Cells, path: str, shape: tuple[int, ...], given: Ints, read: Ints) -> Found:
-    """What the array at a path is to a product: `given` are the elements, numbered row-major in its `shape`, whose
-    neurons the product gives, `read` those along the axes that it sums."""
-    held = cells.holding(path)
-    return _described(held, shape, given, read) if held else _bare(cells, (path, shape), given, read)
+def found_in(
+    cells: Cells, array: tuple[str, tuple[int, ...]], given: Ints, read: Ints, kernel: Ints | None = None
+) -> Found:
+    """What an array, by path and shape, is to a product.
+
+    Of its elements, numbered row-major, `given` are those whose neurons the product gives, `read` those along the axes
+    that it sums, and `kernel` those of one neuron and one slot, where these have several.
+    """
+    held = cells.holding(array[0])
+    if held:
+        return _described(held, array[1], given, read)
+    return _bare(cells, array, (given, read), np.zeros(1, np.int64) if kernel is None else kernel)
 
 
 def row_major(shape: Sequence[int]) -> tuple[int, ...]:
@@ -50,18 +57,17 @@ def _described(held: Sequence[Holding], shape: tuple[int, ...], given: Ints, rea
     return Found(labels, tuple(reads))
 
 
-def _bare(cells: Cells, array: tuple[str, tuple[int, ...]], given: Ints, read: Ints) -> Found:
+def _bare(cells: Cells, array: tuple[str, tuple[int, ...]], ends: tuple[Ints, Ints], kernel: Ints) -> Found:
     """Weights of a layer of unknown kind: their rows are numbered by the axes that are not summed."""
     path, shape = array
+    given, read = ends
     layer, _, name = path.rpartition(".")
-    moving = [_moving(offsets, shape) for offsets in (given, read)]
-    out_axes = [axis for axis in range(len(shape)) if axis in moving[0] or axis not in moving[1]]
-    in_axes = [axis for axis in range(len(shape)) if axis in moving[1] or axis not in moving[0]]
-    out_axes = [axis for axis in out_axes if axis not in moving[1] or axis in moving[0]]
-    count = math.prod(shape[axis] for axis in out_axes)
-    block = cells.add(layer, name, count, array=True)
-    axes = tuple((f"axis{axis}", shape[axis]) for axis in in_axes)
-    reader = cells.reads(layer, name, path, axes)
+    out, into, inner = (_moving(elements, shape) for elements in (given, read, kernel))
+    axes = [axis for axis in range(len(shape)) if axis not in inner]
+    out_axes = [axis for axis in axes if axis in out or axis not in into]
+    in_axes = [axis for axis in axes if axis in into or axis not in out]
+    block = cells.add(layer, name, math.prod(shape[axis] for axis in out_axes), array=True)
+    reader = cells.reads(layer, name, path, tuple((f"axis{axis}", shape[axis]) for axis in in_axes))
     labels = block.start + _numbered(given, shape, out_axes)
     return Found(labels, ((reader, _numbered(read, shape, in_axes)),))
 

@@ -56,8 +56,8 @@ def gains_by_difference(
     of a bilinear layer is a product of two inputs. With `held` the statistics of norms and the patterns of attention
     stay as they were; without, it is the plain derivative. Slots that do not change are left out.
 
-    The network must be in float64: in float32 the differences are mostly rounding. Casts to float32 within it, as some
-    norms make, are not followed. Raises as `listeners` does.
+    Casts to float32 within a network of float64, as some norms make, are not followed. Raises RunError for a neuron
+    that gives less than float64, where differences are mostly rounding; else as `listeners` does.
 
     >>> import patchclamp, torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Softplus(), torch.nn.Linear(3, 1)).double()

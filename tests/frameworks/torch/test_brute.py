@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 import patchclamp as pc
 from patchclamp.errors import AddressError, RunError
+from patchclamp.frameworks.torch import brute
 from patchclamp.frameworks.torch.brute_recurrent import unrolled
 from patchclamp.locate import address_of
 from patchclamp.model import Neurons
@@ -390,6 +391,16 @@ def test_another_way_is_not_taken_for_an_edge() -> None:
     assert slots(listeners(net, "first[2]", x)) == {f"{ran}.weight": [2]}
 
 
+def test_closed_channel_is_found_by_moves_that_open_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    net, x = opened(model), numbers(2, 3)
+    with torch.no_grad():
+        model[0].bias[1] = -20
+    assert slots(listeners(net, "0[1]", x)) == {"2.weight": [1]}
+    monkeypatch.setattr(brute, "TRIALS", (1e-3,))
+    assert listeners(net, "0[1]", x) == set()
+
+
 def test_errors_say_what_was_found() -> None:
     model, x = ZOO["control_flow"]()
     net = pc.open(model)
@@ -399,8 +410,12 @@ def test_errors_say_what_was_found() -> None:
     for several in ("first", "first[:2]"):
         with pytest.raises(AddressError, match="not one neuron"):
             listeners(net, several, x)
+    with pytest.raises(RunError, match=r"the neuron gives torch.float32"):
+        gains_by_difference(pc.open(nn.Linear(2, 2)), "[0]", torch.ones(1, 2))
 
 
+COARSE = ("mixtral_grouped",)
+"""In float32, which is all that the grouped product of experts takes."""
 QUICK = ("resnet_basic", "unet", "gru_stack", "transformer", "wavenet", "prelu_glu", "highway", "cross_attention")
 
 
@@ -419,7 +434,8 @@ def held_to_itself(name: str, count: int) -> None:
         direct = listeners(net, address, x, held=True)
         assert listeners(net, address, x, seed=7) == found
         assert direct <= found
-        assert gains_by_difference(net, address, x).keys() <= direct
+        if name not in COARSE:
+            assert gains_by_difference(net, address, x).keys() <= direct
     assert ran
 
 

@@ -101,6 +101,19 @@ def test_heads_of_transformers():
     path = "layers.0.self_attn.o_proj.weight"
     wanted = zeroed(llama, path, (slice(None), slice(24, 32)))(**TOKENS).last_hidden_state
     assert near(net["layers[0].self_attn.head[3]"].output.ablate(TOKENS).output["last_hidden_state"], wanted)
+    found = net["layers[0].self_attn.head[3]"].ablate(TOKENS, at=["layers.0.self_attn.o_proj"])
+    assert near(found.output["last_hidden_state"], wanted)
+
+    def silent(module, args):
+        read = args[0].clone()
+        read[:, 4, 24 + 2] = 0.5
+        return (read,)
+
+    hook = llama.layers[0].self_attn.o_proj.register_forward_pre_hook(silent)
+    wanted = llama(**TOKENS).last_hidden_state
+    hook.remove()
+    one = net["layers[0].self_attn.head[3]"].output[2].at(4)
+    assert near(one.ablate(TOKENS, 0.5).output["last_hidden_state"], wanted)
     wanted = zeroed(llama, "layers.1.self_attn.k_proj.weight", 9)(**TOKENS).last_hidden_state
     assert near(net["layers[1].self_attn.kv[1].key[1]"].ablate(TOKENS).output["last_hidden_state"], wanted)
     gpt = GPT2Model(
@@ -135,6 +148,14 @@ def test_experts_and_their_router(implementation):
         assert near(found.output["last_hidden_state"], wanted, off), address
         assert found.largest > 100 * off
     assert model.config._experts_implementation == implementation
+    one = {"input_ids": TOKENS["input_ids"][:1, :1]}  # of a single token: two of four experts have nothing to do
+    refused = 0
+    for expert in range(4):
+        try:
+            net[f"{layer}.experts[{expert}][5]"].ablate(one)
+        except RunError as error:
+            refused += "no token was sent to the experts" in error.message
+    assert refused == 2
     found = net[f"{layer}.experts[2][3:5]"].ablate(TOKENS, "mean")
     assert found.largest > 0
     other = net["layers[0].self_attn.o_proj[3]"].ablate(TOKENS, at=["layers.0.mlp.experts"])
@@ -399,6 +420,10 @@ def test_a_fused_encoder_runs_step_by_step():
     assert near(net["0.linear1[3]"].ablate(x).output, zeroed(model, "0.linear2.weight", (slice(None), 3))(x))
     with net.ablated("0.linear1[3]"):
         assert near(model(x), zeroed(model, "0.linear2.weight", (slice(None), 3))(x))
+    with pytest.raises(KindError, match=r"out_proj' is part of '0\.self_attn'"):
+        net["0.linear1[3]"].ablate(x, at=["0.self_attn.out_proj"])
+    whole = [net["0.linear1[3]"].ablate(x, at=at).output for at in ("0", "0.linear2")]
+    assert near(*whole)
 
 
 def test_what_torchscript_runs_is_refused():
@@ -442,3 +467,30 @@ def test_weights_that_are_used_outside_of_their_layer():
         net["embed[2]"].ablate(tokens, 0.5, at=["mid[1]"])
     with pytest.raises(RunError, match="layer 'mid'"):
         net["mid[2]"].ablate(tokens)
+
+
+def test_a_layer_within_a_layer_is_part_of_it():
+    class Adapted(nn.Linear):
+        def __init__(self, reads, gives):
+            super().__init__(reads, gives)
+            self.low, self.high = nn.Linear(reads, 2), nn.Linear(2, gives)
+
+        def forward(self, x):
+            return super().forward(x) + self.high(self.low(x))
+
+    model = nn.Sequential(Adapted(4, 6), nn.Tanh(), Adapted(6, 3)).double()
+    net, x = pc.open(model), torch.randn(5, 4, dtype=torch.float64)
+    held = model[0](x)
+    held[:, 2] = 0
+    for at in (None, "2"):
+        found = net["0[2]"].ablate(x, at=at)
+        assert near(found.output, model[1:](held))
+        assert found.changed == ("2",)
+    low = model[0].low(x)
+    low[:, 1] = 0
+    wanted = model[1:](nn.functional.linear(x, model[0].weight, model[0].bias) + model[0].high(low))
+    assert near(net["0.low[1]"].ablate(x).output, wanted)
+    with pytest.raises(KindError, match=r"'2\.low' is part of '2', which weighs as a whole"):
+        net["0[2]"].ablate(x, at="2.low")
+    with pytest.raises(KindError, match="are inside '0'"):
+        net["0.low[1]"].ablate(x, at="2")

@@ -260,4 +260,5 @@ BOUNDARIES = (
     keras.layers.RMSNormalization,
     keras.layers.GroupNormalization,
     keras.layers.UnitNormalization,
+    keras.layers.Normalization,
 )

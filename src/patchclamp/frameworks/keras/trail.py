@@ -186,7 +186,7 @@ class Call:
         shape = tuple(array.shape)
         given = _elements(shape, [*batch, *out], part)
         read = _elements(shape, [*batch, *into], part)
-        return found_in(self.flow.cells, array.path, shape, given, read)
+        return found_in(self.flow.cells, (array.path, shape), given, read)
 
     def read(self, found: Found, shadow: Shadow | None) -> None:
         """Weights read; the last axis of the shadow is that of their slots."""

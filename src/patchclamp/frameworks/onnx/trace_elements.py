@@ -10,9 +10,9 @@ import numpy as np
 from ...flow.rules import joined, pointwise
 from ...flow.shadow import Shadow
 from .trace_graph import Call, Rule, given
-from .trace_values import central, erf
+from .trace_values import NotFollowed, central, erf
 
-__all__ = ["ELEMENTS", "element_by_element", "touched"]
+__all__ = ["ELEMENTS", "element_by_element", "pattern", "touched"]
 
 Slope = Callable[[Call, int], Any]
 _QUIET = frozenset(("Add", "Sub", "Sum", "BiasAdd", "Neg", "Cast", "CastLike", "Identity", "Dropout", "Mean"))
@@ -41,6 +41,8 @@ def _pointwise(call: Call, slope: Slope, codes: bool = False) -> None:
     touched(call, call.operands[0][1].spread(shape))
     operands = [(shadow, _number(slope(call, at)) if call.numbers else None) for at, shadow in call.operands]
     call.put(pointwise(call.flow, shape, operands, _words(call)), codes=codes)
+    if call.op in _QUIET:
+        pattern(call, 0)
 
 
 def _number(slope: Any) -> Any:
@@ -51,6 +53,12 @@ def _words(call: Call) -> tuple[str, ...]:
     if len(call.operands) > 1 and call.op in _MANY:
         return (_MANY[call.op],)
     return () if call.op in _QUIET else (_WORDS.get(call.op, call.op.lower()),)
+
+
+def pattern(call: Call, *places: int) -> None:
+    """What is made of a softmax's pattern element by element, or in another shape, is one still."""
+    if any(call.has(at) and call.inputs[at] in call.tracer.patterns for at in places):
+        call.tracer.patterns.add(call.node.output[0])
 
 
 def touched(call: Call, wide: Shadow) -> None:
@@ -90,7 +98,7 @@ def _pow(call: Call, at: int) -> Any:
 
 def _clip(call: Call, at: int) -> Any:
     if at > 0:
-        raise NotImplementedError
+        raise NotFollowed("the bounds of a Clip are numbers of neurons")
     x, low, high = call.array(0), call.said.get("min", -np.inf), call.said.get("max", np.inf)
     low, high = call.array(1) if call.has(1) else low, call.array(2) if call.has(2) else high
     return ((x > low) & (x < high)).astype(np.float64)
@@ -180,6 +188,7 @@ def _chosen(call: Call) -> None:
         call.put(None)
         return
     call.put(joined(shadows, [shape, shape], lambda planes: np.where(mask, planes[0], planes[1])))
+    pattern(call, 1, 2)
 
 
 def _forgotten(call: Call) -> None:

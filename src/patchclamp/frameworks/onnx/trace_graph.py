@@ -13,7 +13,7 @@ from ...flow.flow import Flow
 from ...flow.rules import unknown
 from ...flow.shadow import Shadow
 from .outlets import Way
-from .trace_values import Alone, attributes
+from .trace_values import Alone, NotFollowed, attributes
 from .trace_weights import Held, Weights
 
 __all__ = ["Call", "Rule", "Scope", "Tracer", "given", "lost", "opset", "silent"]
@@ -84,7 +84,7 @@ class Tracer:
             if not call.operands and node.op_type not in self.sources:
                 silent(call)
             elif rule is not None:
-                rule(call)
+                _followed(rule, call)
             else:
                 lost(call)
 
@@ -106,7 +106,6 @@ class Call:
     def said(self) -> dict[str, Any]:
         """The attributes of the node."""
         return attributes(self.node)
-
 
     @cached_property
     def alone(self) -> Alone:
@@ -172,7 +171,15 @@ class Call:
 Rule = Callable[[Call], None]
 
 
+def _followed(rule: Rule, call: Call) -> None:
+    try:
+        rule(call)
+    except NotFollowed:
+        lost(call)
+
+
 def opset(call: Call) -> int:
+    """The version of ONNX's own operators that the file uses."""
     return next((int(one.version) for one in call.tracer.opsets if one.domain in ("", "ai.onnx")), 1)
 
 
@@ -186,7 +193,7 @@ def silent(call: Call) -> None:
             call.scope.held[name] = held[0].moved(lambda plane, at=at: call.alone(given(call, plane), at))  # type: ignore[misc]
         return
     rule = HELD.get(call.op)
-    made = rule(call: Call, held) if rule is not None else None
+    made = rule(call, held) if rule is not None else None
     if made is None and rule is None:
         like = [one for one in held.values() if one.shape == call.out_shape]
         made = max(like, key=lambda one: one.size, default=None)
@@ -207,8 +214,7 @@ def lost(call: Call) -> None:
 def given(call: Call, plane: Any, at: int = 0) -> list[Any]:
     """The inputs, with something else in place of one of them."""
     return [
-        plane if place == at else call.value(place) if call.has(place) else None
-        for place in range(len(call.inputs))
+        plane if place == at else call.value(place) if call.has(place) else None for place in range(len(call.inputs))
     ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...flow.rules import joined, merged, retagged
 from ...flow.shadow import Shadow
+from .trace_elements import pattern
 from .trace_graph import Call, Rule, given, lost
 from .trace_values import Fast
 
@@ -30,7 +31,7 @@ def _turned(call: Call) -> None:
     shadow = call.shadow(0)
     assert shadow is not None
     call.put(shadow.turned(call.said.get("perm", list(range(len(shadow.shape)))[::-1])))
-    _pattern(call)
+    pattern(call, 0)
 
 
 def _shaped(call: Call) -> None:
@@ -52,12 +53,7 @@ def _shaped(call: Call) -> None:
         if row.size > len(np.unique(row)):
             found = retagged(call.flow, found, ("flatten",))
     call.put(found)
-    _pattern(call)
-
-
-def _pattern(call: Call) -> None:
-    if call.inputs[0] in call.tracer.patterns:
-        call.tracer.patterns.add(call.node.output[0])
+    pattern(call, 0)
 
 
 def _wide(call: Call) -> None:

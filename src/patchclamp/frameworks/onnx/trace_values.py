@@ -13,10 +13,14 @@ from onnx.reference import ReferenceEvaluator
 
 from .session import Session
 
-__all__ = ["Alone", "attributes", "central"]
+__all__ = ["Alone", "Fast", "NotFollowed", "attributes", "central", "erf"]
 
 STEP = 2.0**-17
 """Of a central difference in float64: its square and the roundoff over it are both below 1e-10."""
+
+
+class NotFollowed(Exception):
+    """What a node does with an operand is not known."""
 
 
 def attributes(node: Any) -> dict[str, Any]:
@@ -35,10 +39,13 @@ class Alone:
 
     def __call__(self, given: Sequence[Any], which: int = 0) -> Any:
         """One of its outputs for what its inputs are given; None for one that is left out."""
-        if self._run is None:
-            self._run = ReferenceEvaluator(self._model)
         feeds = {name: value for name, value in zip(self._names, given, strict=True) if name}
-        return self._run.run(None, feeds)[which]
+        try:
+            if self._run is None:
+                self._run = ReferenceEvaluator(self._model)
+            return self._run.run(None, feeds)[which]
+        except Exception as error:  # an operator that it does not have, or has for other types only
+            raise NotFollowed(f"the reference implementation cannot run it: {error}") from error
 
 
 class Fast:

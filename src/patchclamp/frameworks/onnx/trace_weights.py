@@ -151,7 +151,7 @@ class Weights:
             read = array.places(held.along([*batch, *into], first) & _WITHIN)
             if (read < 0).any():
                 continue
-            found = found_in(self.cells, array.path, array.shape, np.where(places >= 0, places, places.max()), read)
+            found = found_in(self.cells, (array.path, array.shape), np.where(places >= 0, places, places.max()), read)
             labels = np.where(places >= 0, found.labels, labels)
             reads += found.reads
         return Found(labels, tuple(reads))

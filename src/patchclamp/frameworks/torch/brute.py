@@ -90,6 +90,9 @@ def _pushed(bench: Bench, size: float, seed: int) -> None:
 def gains(model: Model, neurons: Neurons, x: Any, held: bool = True, step: float = 1e-6) -> dict[Listener, Gain]:
     """Gains by finite differences; see `patchclamp.testing.gains_by_difference`."""
     bench = Bench(model, neurons, x, held)
+    if coarse := bench.types - {torch.float64}:
+        what = ", ".join(sorted(map(str, coarse)))
+        raise RunError(f"the differences would be mostly rounding: the neuron gives {what}", "use model.double()")
     ends: _Ends = []
     for sign in (1, -1):
         ends.append({})

@@ -172,6 +172,12 @@ class Bench:
         self.coords = cells.coords(number)
         self.recurrent = any(held.recurrent for held in mine)
 
+    @property
+    def types(self) -> set[torch.dtype]:
+        """What the neuron's outputs are made of."""
+        own = {_first(call.output).dtype for call in self.calls.values() if call.mask is not None}
+        return own | {units.dtype for units in self.units.values()}
+
     def unit(self, weight: torch.Tensor) -> int | None:
         """Which of the units whose recurrent matrix this is the neuron is; None if it is of others."""
         ids = self.weights.ids(weight)

@@ -330,6 +330,8 @@ def _set_attributes(model: torch.nn.Module, work: Work, done: Resized) -> None:
             if isinstance(hook, prune.BasePruningMethod):
                 masking: Any = hook
                 _attribute(done, module, masking._tensor_name, masking.apply_mask(module))
+        if isinstance(module, torch.nn.RNNBase):
+            module.flatten_parameters()
         if has_fewer(module):
             _set_fewer(peel(model), module, done)
 

@@ -27,7 +27,9 @@ def product(tracer: Tracer, equation: str, a: torch.Tensor, b: torch.Tensor) -> 
     first, second = left.split(",")
     shapes = {**dict(zip(first, a.shape, strict=True)), **dict(zip(second, b.shape, strict=True))}
     weights = [tracer.shadow(one) is None and tracer.weights.origin(one) is not None for one in (a, b)]
-    if weights[1] or weights[0]:
+    if all(weights):
+        return None, True  # a number made of weights alone
+    if any(weights):
         if weights[1]:
             return _weighed(tracer, (first, second, out), a, b, shapes), True
         return _weighed(tracer, (second, first, out), b, a, shapes), True
@@ -281,6 +283,10 @@ def _attention(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
     sizes = dict(zip(lead, query.shape, strict=False))
     sizes |= {"Q": query.shape[-2], "K": key.shape[-2], "D": query.shape[-1], "V": value.shape[-1]}
     scores = contracted(tracer.flow, f"{lead}QD,{lead}KD->{lead}QK", (q, None), (k, None), sizes)
+    added = tracer.shadow(given.get("attn_mask"))
+    if added is not None:  # a learned bias of the scores
+        wide = added.spread((*across, query.shape[-2], key.shape[-2]))
+        scores = wide if scores is None else merged(tracer.flow, scores, wide)
     mixed = None
     if scores is not None:
         group = tracer.flow.groups.over(scores, [len(sizes) - 3])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from ...flow.cells import Cells, Reader
 from ...flow.shadow import Ints
@@ -76,10 +77,7 @@ MOST = 1 << 26
 """Of how many elements it is remembered one by one where they come from."""
 
 
-PLAIN = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer) if hasattr(torch.nn, "Buffer") else (
-    torch.Tensor,
-    torch.nn.Parameter,
-)
+PLAIN = (torch.Tensor, torch.nn.Parameter, getattr(torch.nn, "Buffer", torch.Tensor))  # Buffer since torch 2.5
 """Tensors whose memory holds their numbers; others wrap codes."""
 
 
@@ -96,7 +94,7 @@ class Weights:
         paths: dict[tuple[Any, ...], list[str]] = {}
         tensors: dict[tuple[Any, ...], torch.Tensor] = {}
         for stored, tensor in named:
-            if tensor.layout != torch.strided or type(tensor) not in PLAIN:
+            if tensor.layout != torch.strided or type(tensor) not in (*PLAIN, FakeTensor):
                 continue
             path = _effective(cells, stored)
             key = (storage_of(tensor), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
@@ -106,6 +104,7 @@ class Weights:
             shape = tuple(tensor.shape)
             array = _Array(len(self._arrays), tuple(paths[key]), shape)
             self._arrays.append(array)
+            self._kept.append(tensor)
             origin = _Origin(array, int(tensor.storage_offset()), shape, tensor.stride(), 0, row_major(shape))
             self._origins.setdefault(storage_of(tensor), []).append(origin)
 
@@ -168,6 +167,7 @@ class Weights:
         assert origin is not None
         given = origin.elements(_positions(tensor, [*batch, *out]))
         read = _positions(tensor, [*batch, *into])
+        kernel = origin.elements(_positions(tensor, set(range(tensor.ndim)) - {*batch, *out, *into})) & WITHIN
         labels = np.zeros(given.shape, np.int64)
         reads: list[tuple[Reader, Ints]] = []
         for array in (self._arrays[number] for number in np.unique(given >> ARRAY).tolist() if number >= 0):
@@ -175,7 +175,8 @@ class Weights:
             first = [int(at[0]) for at in np.nonzero(here)][len(batch) :]
             shift = sum(at * tensor.stride(axis) for at, axis in zip(first, out, strict=True))
             own = np.where(here, given & WITHIN, 0)
-            part = found_in(self.cells, self._path(array), array.shape, own, origin.elements(read + shift) & WITHIN)
+            summed = origin.elements(read + shift) & WITHIN
+            part = found_in(self.cells, (self._path(array), array.shape), own, summed, kernel)
             labels = np.where(here, part.labels, labels)
             reads += part.reads
         return Found(labels, tuple(reads))

@@ -153,8 +153,15 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             like = [t for t in weights if t.shape == value.shape]
             if like:
                 self.weights.made(max(like, key=lambda t: t.numel()), value)
-            elif value.numel() <= MOST and self.numbers and func._schema.name.partition("::")[2] in PICKING:
-                self.weights.gathered(value, self._picked(func, args, kwargs))
+            elif func._schema.name.partition("::")[2] in PICKING:
+                self._pick(func, args, kwargs, value)
+
+    def _pick(self, func: Any, args: Any, kwargs: Any, value: torch.Tensor) -> None:
+        """Weights are put together of weights, by numbers that a run of shapes alone does not have."""
+        if self.numbers and value.numel() <= MOST:
+            self.weights.gathered(value, self._picked(func, args, kwargs))
+        else:
+            self.lost(func, value, ())
 
     def _picked(self, func: Any, args: Any, kwargs: Any) -> Any:
         """The operation carried out on the numbers of the elements instead of the elements."""

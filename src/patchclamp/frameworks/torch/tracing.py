@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._guards import detect_fake_mode
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ...flow.cells import Cells
@@ -19,7 +20,7 @@ from ..surely import surely
 from .names import Named, named
 from .trace_boundaries import Boundary, boundaries
 from .trace_ops import RULES
-from .trace_weights import Weights
+from .trace_weights import PLAIN, Weights
 from .tracer import Tracer, tensors
 
 __all__ = ["Told", "traced"]
@@ -50,7 +51,8 @@ def traced(
     """
     flow = Flow(cells)
     parts = list(named(model))
-    tracer = Tracer(flow, Weights(cells, _arrays(parts) if told is None else told.arrays), RULES, numbers)
+    arrays = _arrays(parts) if told is None else told.arrays
+    tracer = Tracer(flow, Weights(cells, _with_fakes(arrays)), RULES, numbers)
     block = cells.add("", "", 1, text=INPUT)
     for tensor in tensors(inputs):
         if tensor.layout == torch.strided:
@@ -86,6 +88,15 @@ def _arrays(parts: Iterable[Named]) -> Iterator[tuple[str, torch.Tensor]]:
         for stack_name, stack in getattr(part.module, "parametrizations", {}).items():
             for name, value in (*stack.named_parameters(), *stack.named_buffers()):
                 yield f"{prefix}parametrizations.{stack_name}.{name}", value
+
+
+def _with_fakes(named: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Where tensors have shapes only, also what stands for each array when a view of it is taken."""
+    mode = detect_fake_mode()
+    for path, tensor in named:
+        yield path, tensor
+        if mode is not None and type(tensor) in PLAIN:
+            yield path, mode.from_tensor(tensor, static_shapes=True)
 
 
 def _held_elsewhere(parts: Iterable[Named]) -> Iterator[torch.Tensor]:
