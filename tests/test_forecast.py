@@ -144,6 +144,28 @@ def test_what_bends_says_so():
     assert torch.allclose(change, wide(first.change), rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("mode", ["zeros", "circular", "outside", "none"])
+def test_borders(mode):
+    """Where a kernel reads zeros that were put around the map it reads less of the neuron; the forecast says it."""
+    inner = nn.Conv2d(
+        2, 2, 3, padding=int(mode in ("zeros", "circular")), padding_mode="circular" if mode == "circular" else "zeros"
+    )
+    pad = nn.ZeroPad2d(1) if mode == "outside" else nn.Identity()
+    net = pc.open(nn.Sequential(nn.Conv2d(1, 2, 1), pad, inner).double())
+    x = torch.randn(2, 1, 6, 6, dtype=torch.float64)
+    change = moved(net, "0[1]", 2.0, x, ["2"])["2"]
+    for row, at in zip(net["0[1]"].forecast(2.0, x), change.unbind(1), strict=True):
+        uniform = torch.allclose(at, wide(row.change).expand(at.shape), rtol=0, atol=1e-12)
+        if mode == "outside":
+            assert row.holds == "the mean over positions: the gain of a straight path differs"
+            assert not uniform
+            assert not row.exact
+        else:
+            assert uniform == (row.holds == "exact") == (mode != "zeros")
+            assert row.exact
+            assert torch.allclose(at[:, 1:-1, 1:-1], wide(row.change), rtol=0, atol=1e-12)
+
+
 def test_a_change_of_weights_by_the_slope():
     """A consumer that reads one position changes by the slope times the change of the neuron, example by example."""
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)).double()

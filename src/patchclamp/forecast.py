@@ -84,7 +84,8 @@ class _Heard:
 class Forecast(Shown, Sequence[Forecasted]):
     """The change of everything that hears some neurons directly: a sequence of `Forecasted`, one a consumer and path.
 
-    notes   what is not forecast: consumers that hear them in mixtures, or through arrays of no known kind
+    notes   what is not forecast: consumers that hear them in mixtures, or through arrays of no known kind; and where
+            the trace may have lost the trail
     """
 
     def __init__(self, heard: Sequence[_Heard], notes: tuple[str, ...], name: str) -> None:
@@ -165,7 +166,8 @@ def forecast(wiring: Wiring, neurons: Neurons, delta: Any = 1.0) -> Forecast:
                 notes[f"not forecast: {connection.address} {why}"] = None
                 continue
             heard += _of(wiring.model, connection, connections, change)
-    return Forecast(heard, tuple(notes), address_text(wiring.model, neurons))
+    lost = (f"the trail may have been lost, so others may hear it: {note}" for note in wiring.notes)
+    return Forecast(heard, (*notes, *lost), address_text(wiring.model, neurons))
 
 
 def _numbers(delta: Any, count: int) -> Floats:
@@ -234,8 +236,8 @@ def _holding(
     if _share(layer) != 1:
         return False, "the mean over positions, which read other parts of the kernel"
     if (abs(high - low) > SAME * np.maximum(abs(high), abs(low))).any():
-        way = f"past {', '.join(dict.fromkeys(connection.tags))}" if connection.tags else "on the way"
-        return False, f"first order, the mean over positions: the gain {way} differs"
+        way = f"past {', '.join(dict.fromkeys(bent))}" if bent else "of a straight path"
+        return False, f"{'first order, ' if bent else ''}the mean over positions: the gain {way} differs"
     if bent and all(tag in SWITCHES for tag in bent):
         return False, f"exact while nothing switches: {', '.join(dict.fromkeys(bent))}"
     if bent and bent != ["through time"]:
@@ -245,6 +247,17 @@ def _holding(
         where.append("where it is heard on this path")
     if bent:
         where.append("at steps after the first, if the unit changes at every step")
-    if np.prod(kernel_of(cells)) > 1:
+    if _padded(layer, cells):
         where.append("at positions that read no padding")
     return True, " ".join(["exact", *where])
+
+
+def _padded(layer: LayerInfo, cells: Population) -> bool:
+    """Whether some positions read the zeros that a convolution puts around what it is given."""
+    if np.prod(kernel_of(cells)) <= 1:
+        return False
+    padding, mode = layer.config.get("padding", 0), layer.config.get("padding_mode", "zeros")
+    around = padding if isinstance(padding, (tuple, list)) else (padding,)
+    return bool(layer.config.get("transposed")) or (
+        mode == "zeros" and any(side not in (0, "valid") for side in around)
+    )

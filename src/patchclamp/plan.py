@@ -57,7 +57,7 @@ class Setting:
     """A number that a layer states: of the attributes `names` (`a|b.c`), each that it has with the value before.
 
     value   (before, after)
-    given   an attribute that must be there and not None, or this one stays as it is
+    given   an attribute that must be there, not None, and stay what it is; or this one is not told
     """
 
     layer: str

@@ -111,6 +111,8 @@ def test_gains_are_finite_differences(name: str, tmp_path: Path) -> None:
     home = {reader.path: layers[reader.layer][0] for reader in found.cells.readers if reader.layer in layers}
     step, checked = 2.0**-9, 0
     for layer, neuron in itertools.product(known, range(4)):
+        if neuron >= len(net.model.layers[layer].main):
+            continue
         change = cut.shifted(layer, neuron, step)
         for (source, number, path, slot), (gain, low, high) in direct.items():
             if (source, number) == (layer, neuron):
@@ -198,7 +200,7 @@ def test_large_networks_have_as_many_connections_as_were_published(name: str, tm
         ),
     }
 
-    class Logits(torch.nn.Module):  # type: ignore[misc]
+    class Logits(torch.nn.Module):
         def __init__(self, inner: Any) -> None:
             super().__init__()
             self.inner = inner

@@ -312,14 +312,8 @@ def _set_attributes(model: torch.nn.Module, work: Work, done: Resized) -> None:
     """First what was asked for (`groups`), then what follows from it and from the arrays (`in_channels`)."""
     told = []
     for setting in work.settings:
-        before, after = setting.value
-        module = submodule(model, setting.layer)
-        if setting.given and all(getattr(owner, name) is None for owner, name in _stating(module, setting.given)):
-            continue
-        for owner, name in _stating(module, setting.names):
-            if type(getattr(owner, name)) is int and getattr(owner, name) == before:
-                _attribute(done, owner, name, after)
-                told += [f"{name} {after}"] if setting.names.startswith(_CONFIG) else []
+        names = list(_state(submodule(model, setting.layer), setting, done))
+        told += [f"{name} {setting.value[1]}" for name in names if setting.names.startswith(_CONFIG)]
     if hasattr(getattr(peel(model), _CONFIG, None), "to_dict"):
         done.notes = (_config_note(told),)
     for layer in dict.fromkeys(work.layers):
@@ -340,6 +334,32 @@ def _attribute(done: Resized, owner: Any, name: str, value: Any) -> None:
     before = getattr(owner, name)
     if before is not value:
         done.swap(lambda: setattr(owner, name, value), lambda: setattr(owner, name, before))
+
+
+def _state(module: torch.nn.Module, setting: Setting, done: Resized) -> Iterator[str]:
+    """Set what has the value before, and say what; not where another attribute is missing or would change with it."""
+    before, after = setting.value
+    given = [getattr(owner, name) for owner, name in _stating(module, setting.given)] if setting.given else []
+    if setting.given and (not given or given[0] is None):
+        return
+    for owner, name in _stating(module, setting.names):
+        if type(getattr(owner, name)) is not int or getattr(owner, name) != before:
+            continue
+        _attribute(done, owner, name, after)
+        now = [getattr(owner, name) for owner, name in _stating(module, setting.given)] if setting.given else []
+        if now != given or (setting.names.startswith(_CONFIG) and not _valid(owner)):
+            done.back.pop()()
+        else:
+            yield name
+
+
+def _valid(config: Any) -> bool:
+    """Whether a config takes its own sizes; transformers wants the width to be a multiple of the heads."""
+    try:
+        getattr(config, "validate", lambda: None)()
+    except Exception:
+        return False
+    return True
 
 
 def _set_fewer(model: torch.nn.Module, module: torch.nn.Module, done: Resized) -> None:

@@ -27,6 +27,8 @@ def product(tracer: Tracer, equation: str, a: torch.Tensor, b: torch.Tensor) -> 
     first, second = left.split(",")
     shapes = {**dict(zip(first, a.shape, strict=True)), **dict(zip(second, b.shape, strict=True))}
     weights = [tracer.shadow(one) is None and tracer.weights.origin(one) is not None for one in (a, b)]
+    if any(map(tracer.weights.hidden, (a, b))):
+        raise ValueError("weights were chosen by numbers that this run does not have")
     if all(weights):
         return None, True  # a number made of weights alone
     if any(weights):

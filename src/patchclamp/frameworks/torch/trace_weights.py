@@ -89,6 +89,7 @@ class Weights:
         self.layer = ""
         """The innermost layer that runs now: a tied array is its."""
         self._origins: dict[int, list[_Origin | _Gathered]] = {}
+        self._hidden: set[int] = set()
         self._arrays: list[_Array] = []
         self._kept: list[Any] = []
         paths: dict[tuple[Any, ...], list[str]] = {}
@@ -136,6 +137,15 @@ class Weights:
         """`result` was put together of elements of weights."""
         if result.is_contiguous() and not result.storage_offset():
             self._keep(result, _Gathered(np.ascontiguousarray(elements).ravel()))
+
+    def hide(self, result: torch.Tensor) -> None:
+        """`result` is weights, and it is not known which."""
+        self._hidden.add(storage_of(result))
+        self._kept.append(result.untyped_storage())
+
+    def hidden(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor is weights of which it is not known which they are."""
+        return storage_of(tensor) in self._hidden
 
     def elements(self, tensor: torch.Tensor) -> Ints:
         """Which elements of which arrays a tensor has, in its shape."""

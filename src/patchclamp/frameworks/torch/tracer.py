@@ -161,7 +161,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.numbers and value.numel() <= MOST:
             self.weights.gathered(value, self._picked(func, args, kwargs))
         else:
-            self.lost(func, value, ())
+            self.weights.hide(value)
 
     def _picked(self, func: Any, args: Any, kwargs: Any) -> Any:
         """The operation carried out on the numbers of the elements instead of the elements."""
