@@ -22,8 +22,9 @@ from patchclamp.frameworks.keras.unchanged import running
 
 BACKEND = keras.config.backend()
 WIDE = BACKEND != "jax"
-"""Whether Keras computes in float64 where it is told to."""
-STEP, NEAR = (1e-6, 1e-6) if WIDE else (1e-2, 5e-3)
+"""Whether Keras computes in float64 where it is told to; norms are of float32 everywhere."""
+EXACTLY, ROUGHLY = (1e-7, 1e-6), (1e-3, 5e-3)
+"""The step of a neuron, and how near a gain is to what that changes."""
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 Edges = dict[tuple[str, str, int], tuple[float, float, float]]
 
@@ -93,7 +94,7 @@ def spread() -> Any:
     x = keras.Input((6, 8))
     y = layers.TimeDistributed(layers.Dense(5, activation="elu", name="inner"), name="each")(x)
     y = layers.EinsumDense("abc,cde->abde", (6, 3, 2), bias_axes="de", activation="sigmoid", name="heads")(y)
-    y = layers.EinsumDense("...cd,cde->...e", (None, 4), bias_axes="e", name="joined")(y)
+    y = layers.EinsumDense("abcd,cde->abe", (6, 4), bias_axes="e", name="joined")(y)
     y = layers.Permute((2, 1))(layers.RepeatVector(3)(layers.Flatten()(y)))
     return keras.Model(x, layers.Dense(3, name="head")(y))
 
@@ -108,7 +109,7 @@ def operations() -> Any:
     first, second = ops.split(y, 2, axis=-1)
     y = ops.concatenate([first * ops.sigmoid(second), ops.exp(second) / 3.0], axis=-1)
     y = ops.transpose(ops.reshape(y, (-1, 3, 8)), (0, 2, 1))
-    y = ops.concatenate([ops.mean(y, axis=1), ops.max(y, axis=1)], axis=-1)
+    y = ops.concatenate([ops.mean(y, axis=2), ops.max(y, axis=2)], axis=-1)
     return keras.Model(x, layers.Dense(2, name="head")(y))
 
 
@@ -141,16 +142,19 @@ def made(build: Callable[[], Any]) -> tuple[Any, Any, np.ndarray]:
 def weighing(net: Any) -> dict[str, Any]:
     """The layers that weigh, by name."""
     kinds = {name: layer.kind for name, layer in net.model.layers.items()}
-    return {name: net.model.runner.names[name] for name, kind in kinds.items() if kind and kind.role == "neuron" and kind.arrays and name}
+    held = net.model.runner.names
+    return {name: held[name] for name, kind in kinds.items() if kind and kind.role == "neuron" and name in held}
 
 
 class Held:
     """Runs of a network whose layers that weigh give what they gave before, but for one neuron of one of them."""
 
-    def __init__(self, model: Any, net: Any, x: Any) -> None:
-        self.model, self.x, self.layers = model, keras.ops.convert_to_tensor(x), weighing(net)
+    def __init__(self, model: Any, net: Any, x: Any, readers: Mapping[str, Reader]) -> None:
+        self.model, self.x, self.readers = model, keras.ops.convert_to_tensor(x), readers
+        self.layers = {name: one for name, one in weighing(net).items() if one._trainable_variables or is_recurrent(one)}
+        self.given: dict[str, list[Any]] = {}
         self.outputs: dict[str, list[Any]] = {}
-        self.outputs = self._run(lambda name, call, args, kwargs: call(*args, **kwargs))[1]
+        self.given, self.outputs = self._run(lambda name, call, args, kwargs: call(*args, **kwargs))
 
     def entering(self, source: str, at: int, step: float) -> dict[str, list[np.ndarray]]:
         """What enters each layer that weighs, with a step at a neuron: of a bias, of a recurrent layer's output."""
@@ -161,7 +165,8 @@ class Held:
             count[name] += 1
             if name != source:
                 return self.outputs[name][number_of_call]
-            return shifted(self.layers[name], at, step, call, args, kwargs)
+            own = (keras.ops.convert_to_tensor(self.given[name][number_of_call]), *args[1:])
+            return shifted(self.layers[name], at, step, call, own, kwargs)
 
         return self._run(answer)[0]
 
@@ -192,10 +197,14 @@ def instead(layer: Any, name: str, answer: Any, entered: Any, left: Any) -> Iter
         del vars(layer)["call"]
 
 
+def is_recurrent(layer: Any) -> bool:
+    return type(layer).__name__ in RECURRENT
+
+
 def shifted(layer: Any, at: int, step: float, call: Any, args: Any, kwargs: Any) -> Any:
-    if type(layer).__name__ in RECURRENT:
+    if is_recurrent(layer):
         out = call(*args, **kwargs)
-        return out + step * np.eye(out.shape[-1])[at].astype(keras.config.floatx())
+        return out + keras.ops.convert_to_tensor(step * np.eye(out.shape[-1])[at], dtype=out.dtype)
     before = number(layer.bias.value)
     after = before.copy()
     after.reshape(-1)[at] += step
@@ -240,13 +249,13 @@ def first_readers(cells: Cells) -> dict[str, Reader]:
     return {reader.layer: reader for reader in cells.readers if reader.word in words}
 
 
-def changed(held: Held, source: str, at: int, readers: Mapping[str, Reader]) -> dict[tuple[str, int], np.ndarray]:
+def changed(held: Held, source: str, at: int, step: float) -> dict[tuple[str, int], np.ndarray]:
     """What each slot reads at every place, per unit step of a neuron."""
-    up, down = (held.entering(source, at, step) for step in (STEP, -STEP))
+    up, down = (held.entering(source, at, one) for one in (step, -step))
     found = {}
-    for name, reader in readers.items():
+    for name, reader in held.readers.items():
         both = [by_slot(run[name], reader) for run in (up, down)]
-        slopes = (both[0] - both[1]) / (2 * STEP)
+        slopes = (both[0] - both[1]) / (2 * step)
         found.update({(reader.path, slot): slopes[:, slot] for slot in range(reader.slots)})
     return found
 
@@ -260,18 +269,19 @@ def test_gains_are_what_a_step_of_the_neuron_changes(build: Callable[[], Any]) -
     cells = Cells(net.model)
     traced = net.model.runner.trace(cells, x)
     assert not traced.notes and not traced.mixed
-    held, found, readers = Held(model, net, x), edges(traced), first_readers(cells)
+    step, near = EXACTLY if WIDE and build is not residual else ROUGHLY
+    held, found = Held(model, net, x, first_readers(cells)), edges(traced)
     compared = 0
     for name, layer in held.layers.items():
         count = len(net.model.layers[name].main)
         for at in {0, count // 2, count - 1}:
-            if not hasattr(layer, "bias") and type(layer).__name__ not in RECURRENT:
+            if not hasattr(layer, "bias") and not is_recurrent(layer):
                 continue
-            for (path, slot), slopes in changed(held, name, at, readers).items():
+            for (path, slot), slopes in changed(held, name, at, step).items():
                 gain, low, high = found.get((f"{name}[{at}]", path, slot), (0.0, 0.0, 0.0))
                 wanted = (slopes.mean(), slopes.min(), slopes.max())
-                np.testing.assert_allclose((gain, low, high), wanted, atol=NEAR, rtol=NEAR, err_msg=f"{name}[{at}] {path} {slot}")
-                compared += bool(np.abs(slopes).max() > NEAR)
+                np.testing.assert_allclose((gain, low, high), wanted, atol=near, rtol=near, err_msg=f"{name}[{at}] {path} {slot}")
+                compared += bool(np.abs(slopes).max() > near)
     assert compared > 10
 
 
@@ -280,14 +290,14 @@ def test_who_is_heard_through_mixtures_only_is_told_apart() -> None:
     cells = Cells(net.model)
     traced = net.model.runner.trace(cells, x)
     assert not traced.notes and traced.mixed
-    held, direct, readers = Held(model, net, x), edges(traced), first_readers(cells)
+    held, direct = Held(model, net, x, first_readers(cells)), edges(traced)
     for name in held.layers:
         for at in range(len(net.model.layers[name].main)):
             text = f"{name}[{at}]"
             label = cells.labels(name, net.model.layers[name].main.name, [at])[0]
             told = {key[1:] for key in direct if key[0] == text} | through_mixtures(traced, label)
-            slopes = changed(held, name, at, readers)
-            moved = {key for key, change in slopes.items() if np.abs(change).max() > 10 * NEAR}
+            slopes = changed(held, name, at, 1e-2)
+            moved = {key for key, change in slopes.items() if np.abs(change).max() > 1e-4}
             assert moved <= told, text
             if not name.endswith(("key_dense", "query_dense")):  # a step of all keys at once changes no pattern
                 assert told <= {key for key, change in slopes.items() if np.abs(change).max() > 0}, text
@@ -308,12 +318,13 @@ def test_the_graph_and_the_operations_of_torch_tell_the_same(build: Callable[[],
 
 
 def test_a_filter_is_read_after_a_flatten_with_the_channels_last() -> None:
-    _, net, x = made(small)
+    model, net, x = made(small)
     (heard,) = net["conv2[3]"].outgoing(x)
     assert heard.address == "fc1" and list(heard.slots) == list(range(3, 192, 12))
-    assert np.array_equal(number(heard.weights).reshape(16, 120), number(net["fc1"].layer.kernel)[3::12]) if hasattr(
-        net["fc1"], "layer"
-    ) else True
+    kernel = number(model.get_layer("fc1").kernel.value)
+    assert heard.axes == ("in", "neuron") and np.array_equal(number(heard.weights), kernel[3::12])
+    back = {slot for source in net["fc1[7]"].sources(x) if source.address == "conv2[3]" for slot in source.slots}
+    assert back == set(range(3, 192, 12))
 
 
 @pytest.mark.parametrize("build", EVERY, ids=lambda build: build.__name__)
@@ -351,10 +362,10 @@ class Doubled(layers.Layer):
 class Subclassed(keras.Model):
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second = layers.Dense(4), layers.Dense(3)
+        self.first, self.head = layers.Dense(4), layers.Dense(3)
 
     def call(self, inputs: Any) -> Any:
-        return self.second(keras.ops.relu(self.first(inputs)))
+        return self.head(keras.ops.relu(self.first(inputs)))
 
 
 def test_a_layer_without_a_rule_is_named_in_the_answer() -> None:
@@ -381,7 +392,7 @@ def test_a_subclassed_model() -> None:
             net.model.runner.trace(Cells(net.model), x)
         return
     found = edges(net.model.runner.trace(Cells(net.model), x))
-    assert {key for key in found if key[0].startswith("first")} == {(f"first[{i}]", "second.kernel", i) for i in range(4)}
+    assert {key for key in found if key[0].startswith("first")} == {(f"first[{i}]", "head.kernel", i) for i in range(4)}
 
 
 def test_a_network_that_is_one_layer() -> None:

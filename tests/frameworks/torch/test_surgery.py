@@ -15,6 +15,7 @@ from torch.nn.utils import parametrizations, prune
 import patchclamp as pc
 from patchclamp.errors import EditError
 from patchclamp.frameworks.torch import surgery
+from patchclamp.frameworks.torch.surgery_heads import fewer_class
 from patchclamp.plan import Blend, Setting, Shift, Take, Work
 
 ROW = (5, 4)
@@ -189,6 +190,17 @@ def test_tied_arrays_are_cut_once_and_stay_one():
     assert model.second.weight.shape == (3, 3)
 
 
+def test_an_open_edit_has_numbers_to_put_back():
+    model, x = small.vector(nn.ReLU()), torch.randn(ROW)
+    net, weight = pc.open(model), model.fc.weight.detach().clone()
+    with net.edit() as edit:
+        edit["fc[1]"].zero()
+        with pytest.raises(EditError, match="fc.weight is being edited"):
+            net.remove(["e[1]"], x)
+    assert torch.equal(model.fc.weight, weight)
+    net.remove(["e[1]"], x)
+
+
 def test_what_hangs_on_a_parameter_follows():
     model, x = small.vector(nn.ReLU()), torch.randn(ROW)
     calls = []
@@ -256,7 +268,7 @@ def test_an_attention_with_fewer_heads_takes_what_torch_takes():
     for batch_first in (True, False):
         plain = nn.MultiheadAttention(8, 2, batch_first=batch_first).eval()
         own = copy.deepcopy(plain)
-        own.__class__ = surgery.fewer_class(nn.MultiheadAttention)
+        own.__class__ = fewer_class(nn.MultiheadAttention)
         x = torch.randn(3, 5, 8) if batch_first else torch.randn(5, 3, 8)
         padding = torch.zeros(3, 5, dtype=torch.bool)
         padding[0, 3:] = True

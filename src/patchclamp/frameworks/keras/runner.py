@@ -181,25 +181,24 @@ class KerasRunner:
             model = getattr(model, "_functional", None) or model
         return model.input if isinstance(model, Functional) else self.model.input_dtype
 
-    def _call(self, x: Any) -> None:
-        self._explained(lambda: self._run(x), x)
+    def _call(self, x: Any) -> Any:
+        return self._explained(lambda: self._run(x), x)
 
-    def _run(self, x: Any) -> None:
+    def _run(self, x: Any) -> Any:
         """Call the model: with one structure of inputs, or with several arguments where its `call` takes them."""
         x = _arrays(x, len(keras.tree.flatten(self._stated())))
         several = not isinstance(self.model, (keras.Sequential, Functional))
         parameters = self.model._call_signature.parameters
         needed = [p for name, p in parameters.items() if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
         if several and isinstance(x, tuple) and not hasattr(x, "_fields") and len(needed) > 1:
-            self.model(*x)
-        elif several and isinstance(x, Mapping) and x and set(x) - _ASIDE <= set(parameters):
-            self.model(**x)
-        else:
-            self.model(x)
+            return self.model(*x)
+        if several and isinstance(x, Mapping) and x and set(x) - _ASIDE <= set(parameters):
+            return self.model(**x)
+        return self.model(x)
 
-    def _explained(self, run: Any, x: Any) -> None:
+    def _explained(self, run: Any, x: Any) -> Any:
         try:
-            run()
+            return run()
         except PatchclampError:
             raise
         except Exception as error:

@@ -18,6 +18,8 @@ from .unchanged import under
 __all__ = ["channels", "flattened", "moved", "over_axis", "pooled", "reduced", "resized"]
 
 Rule = Callable[[Call], None]
+FEW = 16
+"""How many elements a sum may add up for each to be heard by itself, as terms of a residual sum are."""
 
 
 def moved(*words: str) -> Rule:
@@ -89,10 +91,24 @@ def reduced(word: str) -> Rule:
         weights = None
         if call.numbers:
             weights = under().slope(lambda one: leaves(call.again({id(x): one}))[0], call.trail.array(x))
-        found = rules.reduced(call.flow, shadow, axes, weights, (word,))
+        count = math.prod(x.shape[axis] for axis in axes)
+        if count <= FEW and word in ("sum", "pool:mean"):
+            found = _added_up(call, shadow, axes, weights, word)
+        else:
+            found = rules.reduced(call.flow, shadow, axes, weights, (word,))
         call.give(found.shaped(*call.shape))
 
     return rule
+
+
+def _added_up(call: Call, shadow: Shadow, axes: list[int], weights: Any, word: str) -> Shadow:
+    """A sum of few elements, term by term."""
+    order = [*axes, *(axis for axis in range(len(shadow.shape)) if axis not in axes)]
+    shape = tuple(shadow.shape[axis] for axis in order[len(axes) :])
+    flat = shadow.turned(order).shaped(-1, *shape)
+    factors = [None] * flat.shape[0] if weights is None else weights.transpose(order).reshape(-1, *shape)
+    terms = [flat.each(lambda plane, term=term: plane[term]) for term in range(flat.shape[0])]  # type: ignore[misc]
+    return rules.pointwise(call.flow, shape, list(zip(terms, factors, strict=True)), (word,))
 
 
 def over_axis(word: str) -> Rule:

@@ -205,10 +205,13 @@ def lost(call: Call) -> None:
     """An operation of which nothing is known: the answer says so by its name."""
     text = f"unknown from {call.op} at {call.text}"
     call.flow.note(text)
+    shadows = [shadow for _, shadow in call.operands]
     for at, name in enumerate(call.node.output):
         found = call.scope.value(name) if name else None
         if isinstance(found, np.ndarray):
-            call.put(unknown(call.flow, [shadow for _, shadow in call.operands], found.shape, text), at)
+            call.put(unknown(call.flow, shadows, found.shape, text), at)
+        elif isinstance(found, list):  # a sequence of arrays: what is taken out of it is not known either
+            call.scope.shadows[name] = unknown(call.flow, shadows, (), text)
 
 
 def given(call: Call, plane: Any, at: int = 0) -> list[Any]:

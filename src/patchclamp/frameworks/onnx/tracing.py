@@ -70,7 +70,9 @@ def traced(runner: Traceable, cells: Cells, x: Any, size: tuple[int, ...] | None
         if value.dtype.kind in "fcV":
             codes = np.full((1, *value.shape), block.start, np.int64)
             scope.shadows[name] = Shadow(codes, np.ones(codes.shape) if numbers else None)
-    tracer.walk(run.nodes, scope)
+    # A root at 0 has no slope: there the gain is NaN, as it is for torch.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        tracer.walk(run.nodes, scope)
     for item in run.outputs:
         shadow = scope.shadow(item)
         if shadow is not None:

@@ -18,7 +18,7 @@ from ...errors import EditError, KindError
 from .storage import Slot, why_not_writable, writable
 from .unchanged import surely
 
-__all__ = ["TorchLedger"]
+__all__ = ["TorchLedger", "is_edited"]
 
 _Rows = tuple[int, torch.Tensor]
 """An axis, and the indices of scattered rows on it."""
@@ -160,6 +160,11 @@ class TorchLedger:
 
 
 _open: weakref.WeakSet[TorchLedger] = weakref.WeakSet()
+
+
+def is_edited(tensor: torch.Tensor) -> bool:
+    """Whether an edit is open that would put something back into this memory."""
+    return any(_memory(one.whole) == _memory(tensor) for ledger in _open for one in ledger.records)
 
 
 def _compute(view: torch.Tensor, verb: str, given: torch.Tensor) -> None:

@@ -8,28 +8,27 @@ its gradient's share, its attributes and its hooks; all modules that shared it s
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils import prune
 
 from ...arrays import Array
 from ...errors import EditError
 from ...plan import Change, Shift, Take, Work, runs
+from .editing import is_edited
 from .scripted import is_scripted
 from .storage import Slot, peel, submodule, why_not_writable
-from .surgery_heads import fewer_class, has_fewer, refuse_heads
-from .surgery_sizes import sizes_of
+from .surgery_heads import refuse_heads
+from .surgery_swaps import Resized, drop, put
+from .surgery_told import tell
 from .unchanged import surely
 
 __all__ = ["Resized", "resize"]
 
 _NOTHING = "nothing was changed"
-_CONFIG = "config"
-"""What a model of transformers calls the sizes that it was made by."""
 
 
 @dataclass
@@ -40,27 +39,6 @@ class _New:
     old: torch.Tensor
     new: torch.Tensor
     changes: list[Change]
-
-
-@dataclass
-class Resized:
-    """What was changed, so that `undo()` can put all of it back: the very tensors that were there."""
-
-    back: list[Callable[[], None]] = field(default_factory=list)
-    notes: tuple[str, ...] = ()
-
-    def undo(self) -> None:
-        """Put everything back. An interrupt waits until all is back."""
-        surely(self._undo)
-
-    def _undo(self) -> None:
-        while self.back:
-            self.back[-1]()
-            self.back.pop()
-
-    def swap(self, do: Callable[[], None], back: Callable[[], None]) -> None:
-        self.back.append(back)
-        do()
 
 
 def resize(model: torch.nn.Module, arrays: Mapping[str, Array], work: Work, optimizer: Any = None) -> Resized:
@@ -121,6 +99,8 @@ def _made(arrays: Mapping[str, Array], work: Work) -> dict[int, _New]:
             if reason := why_not_writable(slot, arrays[path].role):
                 raise EditError(f"{path} {reason}", slot.advice() or _NOTHING)
             old = slot.tensor()
+            if is_edited(old):
+                raise EditError(f"{path} is being edited, and has numbers to be put back", "keep() or restore() first")
             entry = found.setdefault(id(old), _New(path, old, old.detach(), []))
             if any(_same(follows, before) for before in entry.changes):
                 continue
@@ -261,13 +241,13 @@ def _swap(
         for held in (module._parameters, module._buffers, module.__dict__):
             for key, value in list(held.items()):
                 if id(value) in placed and (held is not module.__dict__ or isinstance(value, torch.Tensor)):
-                    _put(done, held, key, placed[id(value)])
+                    put(done, held, key, placed[id(value)])
     for one, entries in states:
         _follow(one, placed, done)
         for parameter, state in entries:
-            _put(done, one.state, placed[id(parameter)], state)
-            _drop(done, one.state, parameter)
-    _set_attributes(model, work, done)
+            put(done, one.state, placed[id(parameter)], state)
+            drop(done, one.state, parameter)
+    tell(model, work, done)
 
 
 def _placed(entry: _New) -> torch.Tensor:
@@ -293,100 +273,4 @@ def _placed(entry: _New) -> torch.Tensor:
 def _follow(optimizer: torch.optim.Optimizer, placed: Mapping[int, torch.Tensor], done: Resized) -> None:
     for group in optimizer.param_groups:
         if any(id(p) in placed for p in group["params"]):
-            _put(done, group, "params", [placed.get(id(p), p) for p in group["params"]])
-
-
-def _put(done: Resized, held: Any, key: Any, value: Any) -> None:
-    missing = key not in held
-    before = None if missing else held[key]
-    back = (lambda: held.pop(key, None)) if missing else (lambda: held.__setitem__(key, before))
-    done.swap(lambda: held.__setitem__(key, value), back)
-
-
-def _drop(done: Resized, held: Any, key: Any) -> None:
-    before = held[key]
-    done.swap(lambda: held.pop(key), lambda: held.__setitem__(key, before))
-
-
-def _set_attributes(model: torch.nn.Module, work: Work, done: Resized) -> None:
-    """First what was asked for (`groups`), then what follows from it and from the arrays (`in_channels`)."""
-    told = []
-    for setting in work.settings:
-        names = list(_state(submodule(model, setting.layer), setting, done))
-        told += [f"{name} {setting.value[1]}" for name in names if setting.names.startswith(_CONFIG)]
-    if hasattr(getattr(peel(model), _CONFIG, None), "to_dict"):
-        done.notes = (_config_note(told),)
-    for layer in dict.fromkeys(work.layers):
-        module = submodule(model, layer)
-        for name, value in sizes_of(module).items():
-            _attribute(done, module, name, value)
-        for hook in module._forward_pre_hooks.values():
-            if isinstance(hook, prune.BasePruningMethod):
-                masking: Any = hook
-                _attribute(done, module, masking._tensor_name, masking.apply_mask(module))
-        if isinstance(module, torch.nn.RNNBase):
-            module.flatten_parameters()
-        if has_fewer(module):
-            _set_fewer(peel(model), module, done)
-
-
-def _attribute(done: Resized, owner: Any, name: str, value: Any) -> None:
-    before = getattr(owner, name)
-    if before is not value:
-        done.swap(lambda: setattr(owner, name, value), lambda: setattr(owner, name, before))
-
-
-def _state(module: torch.nn.Module, setting: Setting, done: Resized) -> Iterator[str]:
-    """Set what has the value before, and say what; not where another attribute is missing or would change with it."""
-    before, after = setting.value
-    given = [getattr(owner, name) for owner, name in _stating(module, setting.given)] if setting.given else []
-    if setting.given and (not given or given[0] is None):
-        return
-    for owner, name in _stating(module, setting.names):
-        if type(getattr(owner, name)) is not int or getattr(owner, name) != before:
-            continue
-        _attribute(done, owner, name, after)
-        now = [getattr(owner, name) for owner, name in _stating(module, setting.given)] if setting.given else []
-        if now != given or (setting.names.startswith(_CONFIG) and not _valid(owner)):
-            done.back.pop()()
-        else:
-            yield name
-
-
-def _valid(config: Any) -> bool:
-    """Whether a config takes its own sizes; transformers wants the width to be a multiple of the heads."""
-    try:
-        getattr(config, "validate", lambda: None)()
-    except Exception:
-        return False
-    return True
-
-
-def _set_fewer(model: torch.nn.Module, module: torch.nn.Module, done: Resized) -> None:
-    """An attention with a forward for fewer heads. The fused encoder layers, which have another, are not for it."""
-    cls: Any = type(module)
-    _attribute(done, module, "_qkv_same_embed_dim", False)
-    _attribute(done, module, "__class__", fewer_class(cls))
-    for part in model.modules():
-        if isinstance(part, torch.nn.TransformerEncoder) and any(inner is module for inner in part.modules()):
-            _attribute(done, part, "use_nested_tensor", False)
-
-
-def _config_note(told: Sequence[str]) -> str:
-    if told:
-        return f"model.config says now {', '.join(told)}; sizes of single layers it cannot say"
-    return (
-        "model.config cannot say these sizes: from_pretrained would refuse what save_pretrained writes; "
-        "save the module itself, or its state_dict with a class of yours"
-    )
-
-
-def _stating(module: Any, names: str) -> Iterator[tuple[Any, str]]:
-    """The attributes of a module, or of its parts, that go by these names (`num_heads|self.num_heads`)."""
-    for path in names.split("|"):
-        owner = module
-        *parts, name = path.split(".")
-        for part in parts:
-            owner = getattr(owner, part, None)
-        if owner is not None and hasattr(owner, name):
-            yield owner, name
+            put(done, group, "params", [placed.get(id(p), p) for p in group["params"]])

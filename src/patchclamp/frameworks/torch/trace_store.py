@@ -52,10 +52,20 @@ class Store:
         held = self._held.get(storage_of(tensor))
         if held is None or held.codes is None or held.width != tensor.element_size():
             return None
-        mixed = None if held.mixed is None else _view(held.mixed, tensor)
-        gains = None if held.gains is None else _view(held.gains, tensor)
-        found = Shadow(_view(held.codes, tensor), gains, mixed)
-        return None if found.empty or not (found.codes.any() or mixed is not None) else found
+        whole = tensor.numel() == held.codes.shape[1] and tensor.is_contiguous()
+        shape = tuple(tensor.shape)
+
+        def seen(stored: Any) -> Any:
+            return stored.reshape(*stored.shape[:-1], *shape) if whole else _view(stored, tensor)
+
+        mixed = None if held.mixed is None else seen(held.mixed)
+        found = Shadow(seen(held.codes), None if held.gains is None else seen(held.gains), mixed)
+        return found if mixed is not None or whole or found.codes.any() else None
+
+    def shaded(self, tensor: torch.Tensor) -> bool:
+        """Whether somebody may stand behind a tensor."""
+        held = self._held.get(storage_of(tensor))
+        return held is not None and held.codes is not None
 
     def put(self, tensor: torch.Tensor, shadow: Shadow | None) -> None:
         """Say who stands behind a tensor from now on."""
@@ -68,6 +78,9 @@ class Store:
                 return
             shadow = Shadow(np.zeros((0, *tensor.shape), np.int64), np.zeros((0, *tensor.shape)))
         planes = shadow.codes.shape[0]
+        if whole and shadow.empty:
+            held.codes = held.gains = held.mixed = None
+            return
         if whole:
             held.codes = np.ascontiguousarray(shadow.codes).reshape(planes, size)
             held.gains = None if shadow.gains is None else np.ascontiguousarray(shadow.gains).reshape(planes, size)

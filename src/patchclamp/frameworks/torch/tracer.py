@@ -6,6 +6,7 @@ Under inference mode it sees the high-level ones: linear, conv2d, layer_norm, sc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -39,6 +40,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stack: list[str] = []
         self.before: torch.Tensor | None = None
         """What the operand of an operation in place was."""
+        self.beneath = torch._C._len_torch_dispatch_stack() > 0
+        """Whether other modes see what this one does."""
         self.opaque = 0
         """How many layers run now whose inside is not looked at."""
 
@@ -47,13 +50,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         operands = list(tensors((args, kwargs)))
-        before = [(t, self._known(t)) for t in operands]
+        shaded = [t for t in operands if self._known(t)]
         mutable = self.numbers and not self.opaque and func._schema.is_mutable and args
         self.before = args[0].clone() if mutable and isinstance(args[0], torch.Tensor) else None
         out = func(*args, **kwargs)
         if not self.opaque:
-            with _disable_current_modes():
-                self._followed(func, args, kwargs, out, [t for t, shadow in before if shadow is not None])
+            with _disable_current_modes() if self.beneath else nullcontext():
+                self._followed(func, args, kwargs, out, shaded)
         return out
 
     def _followed(
@@ -105,19 +108,19 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for value in tensors(out):
             self.put(value, unknown(self.flow, shadows, tuple(value.shape), text))
 
-    def _known(self, tensor: torch.Tensor) -> Shadow | None:
-        """The shadow of an operand; an array of numbers that was never seen is of unknown origin."""
+    def _known(self, tensor: torch.Tensor) -> bool:
+        """Whether somebody stands behind an operand; an array of numbers that was never seen is of unknown origin."""
         if self.opaque or tensor in self.store:
-            return self.shadow(tensor)
+            return self.store.shaded(tensor)
         if tensor.layout != torch.strided:
-            return None
+            return False
         if self.weights.origin(tensor) is None:
             self.store.see(tensor)
             if tensor.is_floating_point() and tensor.ndim and tensor.numel():
                 text = f"unknown origin: an array of shape {tuple(tensor.shape)} at {self.here or 'the network itself'}"
                 self.flow.note(text)
                 self.put(tensor, unknown(self.flow, (), tuple(tensor.shape), text))
-        return self.shadow(tensor)
+        return self.store.shaded(tensor)
 
     def _pass(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, shaded: list[torch.Tensor]
