@@ -178,6 +178,8 @@ def test_an_expert_that_is_never_chosen():
     net = pc.open(model)
     with pytest.raises(EditError, match=r"partners=True takes along .*experts\[2\]\[0\]"):
         net.removal([f"{LLAMA}.gate[2]"], x)
+    with pytest.raises(EditError, match="remove the experts by themselves"):
+        net.removal([f"{LLAMA}.experts[2][*]", f"{ATTENTION}.head[0]", f"{ATTENTION}.head[1]"], x)
     saved = net.remove([f"{LLAMA}.experts[2][*]"], x)
     assert model.get_parameter(f"{LLAMA}.gate.weight").shape == (3, 16)
     assert model.model.layers[0].mlp.experts.num_experts == 3 and "chooses among the experts" in saved.notes[-1]

@@ -64,8 +64,8 @@ class Removal(Shown):
         return counted(self.model, self.work)
 
     def apply(self, optimizer: Any = None) -> Saved:
-        """Take it out. The network runs on the plan's input before and after; where the two differ by more than
-        rounding from one another, nobody listening to what goes, everything is put back and EditError is raised.
+        """Take it out, and prove it on the plan's input: what is left must return what the network returned at its old
+        size where nobody heard what went, up to rounding; otherwise everything is put back and EditError is raised.
 
         optimizer   one or several whose state follows, and which train what is there afterwards; False leaves any
                     optimizer that trains these arrays as it is
@@ -139,7 +139,7 @@ def removal(
     wanted = np.concatenate([labels_of(closure, one) for one in asked]) if asked else np.zeros(0, np.int64)
     if not len(wanted):
         raise EditError("no neuron was chosen", "nothing was changed")
-    _refuse_silent(closure, wanted, words)
+    _refuse_silent(closure, wanted)
     closure.take(wanted)
     closure.take_heads()
     closure.close()
@@ -147,6 +147,7 @@ def removal(
     if along and not options["partners"]:
         _refuse_partners(closure, along, words)
     _refuse_returned(closure, words)
+    _refuse_beside_experts(closure, words)
     cutting = Cutting(closure)
     work = cutting.work()
     if options["fold"]:
@@ -190,9 +191,10 @@ def _words(model: Model, asked: Iterable[Neurons]) -> str:
     for one in asked:
         lead = math.prod(axis.size for axis in one.population.lead) if one.population.lead else 0
         each = len(one.population) // max(lead, 1)
-        if lead and each > 1 and list(one.numbers) == list(range(one.numbers[0], one.numbers[0] + each)):
+        first = one.numbers[0] if len(one.numbers) else 0
+        if lead and each > 1 and first % each == 0 and list(one.numbers) == list(range(first, first + each)):
             name = "" if one.population.lead[0].name == "expert" else "head" if lead == one.layer.heads else "kv"
-            found.append(model.addresses.text(Address(one.layer.name, (Step(name, (one.numbers[0] // each,)),))))
+            found.append(model.addresses.text(Address(one.layer.name, (Step(name, (first // each,)),))))
         elif len(one.numbers) == 1:
             found.append(model.addresses.text(address_of(one, one.numbers[0])))
         else:
@@ -206,7 +208,7 @@ def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:_MOST]) + more
 
 
-def _refuse_silent(closure: Closure, wanted: Ints, words: str) -> None:
+def _refuse_silent(closure: Closure, wanted: Ints) -> None:
     """A neuron that did not run tells nothing of who reads it; of experts that is known by their arrays."""
     routed = closure.routed()
     silent = np.setdiff1d(wanted, np.concatenate((closure.traced.ran, routed)))
@@ -248,6 +250,17 @@ def _refuse_returned(closure: Closure, words: str) -> None:
         raise EditError(
             f"{what} is part of what the network returns, which would have another size",
             "it can be switched off: with net.edit() as edit: edit[...].zero()",
+        )
+
+
+def _refuse_beside_experts(closure: Closure, words: str) -> None:
+    """Without an expert the router chooses anew, so what else goes with it could not be proved."""
+    beside = np.setdiff1d(np.flatnonzero(closure.removed), closure.routed())
+    if closure.dropped.any() and len(beside):
+        name = closure.cells.text(int(beside[0]))
+        raise EditError(
+            f"{words}: {name} goes with a whole expert, after which the router chooses anew",
+            "remove the experts by themselves, then the others",
         )
 
 

@@ -76,8 +76,8 @@ def connections(traced: Any) -> dict[tuple[Any, ...], tuple[float, float, float]
     columns = (traced.source, traced.reader, traced.slot, traced.gain, traced.low, traced.high)
     found: dict[tuple[Any, ...], tuple[float, float, float]] = {}
     for source, reader, slot, *gain in zip(*(column.tolist() for column in columns), strict=True):
-        key = (*_source(traced.cells, source), traced.cells.readers[reader].path, slot)
-        assert key not in found or np.isnan(gain[0]), key
+        key = (*_source(traced.cells, source), _reads(traced, reader), slot)
+        assert key not in found, key
         found[key] = tuple(gain)
     return found
 
@@ -85,11 +85,18 @@ def connections(traced: Any) -> dict[tuple[Any, ...], tuple[float, float, float]
 def mixtures(traced: Any) -> set[tuple[Any, ...]]:
     """(source layer, number, path of the array that reads, slot) of what is heard through mixtures."""
     return {
-        (*_source(traced.cells, int(label)), traced.cells.readers[row.reader].path, int(slot))
+        (*_source(traced.cells, int(label)), _reads(traced, row.reader), int(slot))
         for row in traced.mixed
         for label in traced.groups[row.group]
         for slot in row.slots
     }
+
+
+def _reads(traced: Any, number: int) -> str:
+    """The path of the array that reads; with its population where it reads for several."""
+    reader = traced.readers[number]
+    shared = sum(other.path == reader.path for other in traced.readers) > 1
+    return f"{reader.path}:{reader.population}" if shared else str(reader.path)
 
 
 def _source(cells: Any, label: int) -> tuple[str, int]:

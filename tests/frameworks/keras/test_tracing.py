@@ -269,7 +269,7 @@ def test_gains_are_what_a_step_of_the_neuron_changes(build: Callable[[], Any]) -
     cells = Cells(net.model)
     traced = net.model.runner.trace(cells, x)
     assert not traced.notes and not traced.mixed
-    step, near = EXACTLY if WIDE and build is not residual else ROUGHLY
+    step, near = EXACTLY if WIDE and build not in (residual, operations) else ROUGHLY
     held, found = Held(model, net, x, first_readers(cells)), edges(traced)
     compared = 0
     for name, layer in held.layers.items():
@@ -282,7 +282,7 @@ def test_gains_are_what_a_step_of_the_neuron_changes(build: Callable[[], Any]) -
                 wanted = (slopes.mean(), slopes.min(), slopes.max())
                 np.testing.assert_allclose((gain, low, high), wanted, atol=near, rtol=near, err_msg=f"{name}[{at}] {path} {slot}")
                 compared += bool(np.abs(slopes).max() > near)
-    assert compared > 10
+    assert compared > 8
 
 
 def test_who_is_heard_through_mixtures_only_is_told_apart() -> None:

@@ -391,7 +391,8 @@ def test_a_packed_attention_reads_and_then_says_that_it_is_not_followed(tmp_path
     heard = {key[0] for key in mixtures(found) if key[2] == "after.weight"}
     assert heard == {"before", "attention", "input"}
     read = {key[1:] for key in connections(found) if key[0] == "before"}
-    assert {slot for _, path, slot in read if path == "attention.in_proj_weight"} == set(range(4))
+    parts = ("query", "key", "value")
+    assert read == {(slot, f"attention.in_proj_weight:{part}", slot) for part in parts for slot in range(4)}
 
 
 # Recurrent nodes

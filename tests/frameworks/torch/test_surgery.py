@@ -195,7 +195,7 @@ def test_an_open_edit_has_numbers_to_put_back():
     net, weight = pc.open(model), model.fc.weight.detach().clone()
     with net.edit() as edit:
         edit["fc[1]"].zero()
-        with pytest.raises(EditError, match="fc.weight is being edited"):
+        with pytest.raises(EditError, match=r"fc\.weight is being edited"):
             net.remove(["e[1]"], x)
     assert torch.equal(model.fc.weight, weight)
     net.remove(["e[1]"], x)

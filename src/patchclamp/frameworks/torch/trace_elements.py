@@ -13,7 +13,7 @@ from ...flow.shadow import Shadow
 from .trace_calls import Args, Named, apart, argument, axes_of, in_place, out_of_place, per_feature, shares, touch
 from .tracer import Tracer, tensors
 
-__all__ = ["chosen", "copied", "dropped", "forgotten", "glu", "masked", "pointwise", "prelu", "same"]
+__all__ = ["chosen", "copied", "dropped", "forgotten", "glu", "left", "masked", "pointwise", "prelu", "same"]
 
 
 QUIET = frozenset(["add", "sub", "rsub", "clone", "_to_copy", "to", "contiguous", "neg", "copy", "where"])
@@ -132,6 +132,12 @@ def same(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None
     for result in tensors(out):
         if not shares(result, args[0]):
             tracer.put(result, shadow if shadow is None else shadow.shaped(*result.shape))
+
+
+def left(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
+    """A number leaves torch: where it goes is not seen. Whole numbers and yes or no are choices, no connections."""
+    if args[0].is_floating_point():
+        tracer.flow.note(f"unknown from item(): a number leaves torch at {tracer.here or 'the network itself'}")
 
 
 def dropped(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .trace_elements import chosen, copied, dropped, forgotten, glu, masked, pointwise, prelu, same
+from .trace_elements import chosen, copied, dropped, forgotten, glu, left, masked, pointwise, prelu, same
 from .trace_moves import moved, padded, resized, scattered, shaped, side_by_side
 from .trace_pools import windows
 from .trace_products import PRODUCTS
@@ -12,88 +12,116 @@ from .trace_sums import batch_norm, gathered, group_norm, layer_norm, over_axis,
 
 __all__ = ["RULES"]
 
-
-def _table() -> dict[str, Callable[..., None]]:
-    rules: dict[str, Callable[..., None]] = {"pointwise": pointwise}
-
-    def all_of(names: str, rule: Callable[..., None]) -> None:
-        rules.update(dict.fromkeys(names.split(), rule))
-
-    all_of(
-        "add add_ sub sub_ mul mul_ div div_ gelu silu relu relu_ leaky_relu hardtanh hardswish hardsigmoid relu6 "
-        "celu selu elu mish rrelu softplus logit clamp clip _to_copy clone addcmul addcdiv lerp hardtanh_ relu6_ "
-        "hardswish_ hardsigmoid_ silu_ leaky_relu_ elu_ selu_ mish_ log_sigmoid softshrink square rsqrt pow "
-        "float_power nan_to_num square_",
+_ROWS: tuple[tuple[Callable[..., None], str], ...] = (
+    (
         pointwise,
-    )
-    all_of(
-        "alias detach view_as _unsafe_view reshape flatten unflatten view expand expand_as "
-        "reshape_as ravel _reshape_alias lift_fresh lift unsqueeze squeeze dropout_view",
+        """
+        add add_ sub sub_ mul mul_ div div_ gelu silu relu relu_ leaky_relu hardtanh hardswish hardsigmoid
+        relu6 celu selu elu mish rrelu softplus logit clamp clip _to_copy clone addcmul addcdiv lerp
+        hardtanh_ relu6_ hardswish_ hardsigmoid_ silu_ leaky_relu_ elu_ selu_ mish_ log_sigmoid softshrink
+        square rsqrt pow float_power nan_to_num square_
+        """,
+    ),
+    (
         moved,
-    )
-    all_of("reshape flatten view _unsafe_view _reshape_alias ravel", shaped)
-    all_of(
-        "repeat tile repeat_interleave index_select gather index take_along_dim roll flip fliplr flipud rot90 "
-        "pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle tril triu diagonal_copy select_copy "
-        "slice_copy movedim moveaxis swapaxes swapdims transpose permute t T chunk split split_with_sizes unbind "
-        "tensor_split narrow select slice masked_select unfold_copy atleast_1d atleast_2d atleast_3d hsplit vsplit "
-        "unsafe_split unsafe_chunk view_as_complex view_as_real diag diag_embed rename squeeze_copy",
+        """
+        alias detach view_as _unsafe_view reshape flatten unflatten view expand expand_as reshape_as ravel
+        _reshape_alias lift_fresh lift unsqueeze squeeze dropout_view
+        """,
+    ),
+    (shaped, "reshape flatten view _unsafe_view _reshape_alias ravel"),
+    (
         moved,
-    )
-    all_of(
-        "constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
-        "replication_pad3d",
+        """
+        repeat tile repeat_interleave index_select gather index take_along_dim roll flip fliplr flipud rot90
+        pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle tril triu diagonal_copy
+        select_copy slice_copy movedim moveaxis swapaxes swapdims transpose permute t T chunk split
+        split_with_sizes unbind tensor_split narrow select slice masked_select unfold_copy atleast_1d
+        atleast_2d atleast_3d hsplit vsplit unsafe_split unsafe_chunk view_as_complex view_as_real diag
+        diag_embed rename squeeze_copy
+        """,
+    ),
+    (
         padded,
-    )
-    all_of("cat concat concatenate stack hstack vstack dstack column_stack", side_by_side)
-    all_of("to contiguous type_as lift_fresh lift", same)
-    all_of("where", chosen)
-    all_of("masked_fill masked_fill_", masked)
-    all_of("copy_", copied)
-    all_of(
-        "fill_ zero_ zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full "
-        "new_empty bernoulli normal_ uniform_ bernoulli_ new_empty_strided argmax argmin _shape_as_tensor "
-        "one_hot sign round floor ceil",
+        """
+        constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
+        replication_pad2d replication_pad3d
+        """,
+    ),
+    (side_by_side, "cat concat concatenate stack hstack vstack dstack column_stack"),
+    (same, "to contiguous type_as lift_fresh lift"),
+    (chosen, "where"),
+    (masked, "masked_fill masked_fill_"),
+    (copied, "copy_"),
+    (
         forgotten,
-    )
-    all_of("dropout dropout_ native_dropout feature_dropout alpha_dropout feature_alpha_dropout", dropped)
-    all_of("mean", summed(True, "pool:mean"))
-    all_of("sum", summed(False, "sum"))
-    all_of(
-        "amax amin max min logsumexp norm linalg_vector_norm var std prod var_mean std_mean median nansum aminmax",
+        """
+        fill_ zero_ zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones
+        new_full new_empty bernoulli normal_ uniform_ bernoulli_ new_empty_strided argmax argmin
+        _shape_as_tensor one_hot sign round floor ceil
+        """,
+    ),
+    (dropped, "dropout dropout_ native_dropout feature_dropout alpha_dropout feature_alpha_dropout"),
+    (summed(True, "pool:mean"), "mean"),
+    (summed(False, "sum"), "sum"),
+    (
         gathered("reduce"),
-    )
-    all_of(
-        "softmax _softmax log_softmax _log_softmax softmin sort topk cummax cumprod kthvalue "
-        "_safe_softmax local_response_norm renorm",
+        """
+        amax amin max min logsumexp norm linalg_vector_norm var std prod var_mean std_mean median nansum
+        aminmax
+        """,
+    ),
+    (
         over_axis("softmax"),
-    )
-    all_of("cumsum", running_sum)
-    all_of("layer_norm native_layer_norm", layer_norm("layer_norm"))
-    all_of("rms_norm _fused_rms_norm", layer_norm("rms_norm"))
-    all_of(
-        "batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm "
-        "instance_norm _batch_norm_impl_index",
+        """
+        softmax _softmax log_softmax _log_softmax softmin sort topk cummax cumprod kthvalue _safe_softmax
+        local_response_norm renorm
+        """,
+    ),
+    (running_sum, "cumsum"),
+    (layer_norm("layer_norm"), "layer_norm native_layer_norm"),
+    (layer_norm("rms_norm"), "rms_norm _fused_rms_norm"),
+    (
         batch_norm,
-    )
-    all_of("group_norm native_group_norm", group_norm)
-    for rank in (1, 2, 3):
-        all_of(f"max_pool{rank}d max_pool{rank}d_with_indices adaptive_max_pool{rank}d", windows("pool:max"))
-        all_of(f"avg_pool{rank}d adaptive_avg_pool{rank}d _adaptive_avg_pool{rank}d", windows("pool:mean"))
-    all_of(
-        "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_linear1d "
-        "upsample_trilinear3d upsample_bicubic2d _upsample_nearest_exact2d _upsample_bilinear2d_aa "
-        "_upsample_nearest_exact1d",
+        """
+        batch_norm native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training
+        cudnn_batch_norm instance_norm _batch_norm_impl_index
+        """,
+    ),
+    (group_norm, "group_norm native_group_norm"),
+    (
         resized,
-    )
-    all_of("glu", glu)
-    all_of("prelu", prelu)
-    all_of(
-        "index_add index_add_ index_copy index_copy_ scatter scatter_ scatter_add scatter_add_ index_put index_put_ "
-        "slice_scatter select_scatter masked_scatter masked_scatter_",
+        """
+        upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_linear1d
+        upsample_trilinear3d upsample_bicubic2d _upsample_nearest_exact2d _upsample_bilinear2d_aa
+        _upsample_nearest_exact1d
+        """,
+    ),
+    (glu, "glu"),
+    (prelu, "prelu"),
+    (
         scattered,
-    )
-    return {**rules, **PRODUCTS}
-
-
-RULES = _table()
+        """
+        index_add index_add_ index_copy index_copy_ scatter scatter_ scatter_add scatter_add_ index_put
+        index_put_ slice_scatter select_scatter masked_scatter masked_scatter_
+        """,
+    ),
+    (left, "item _local_scalar_dense"),
+    (
+        windows("pool:max"),
+        """
+        max_pool1d max_pool1d_with_indices adaptive_max_pool1d max_pool2d max_pool2d_with_indices
+        adaptive_max_pool2d max_pool3d max_pool3d_with_indices adaptive_max_pool3d
+        """,
+    ),
+    (
+        windows("pool:mean"),
+        """
+        avg_pool1d adaptive_avg_pool1d _adaptive_avg_pool1d avg_pool2d adaptive_avg_pool2d
+        _adaptive_avg_pool2d avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d
+        """,
+    ),
+)
+RULES: dict[str, Callable[..., None]] = {name: rule for rule, names in _ROWS for name in names.split()} | PRODUCTS
+RULES["pointwise"] = pointwise
+"""Name of an operation -> its rule; "pointwise" holds for all that torch marks so."""
