@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
             {
                 "arrays",
                 "attended",
+                "clamps",
                 "flow/",
                 "formulas/",
                 "frames",
@@ -44,6 +45,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
     (
         frozenset(
             {
+                "ablate",
                 "account",
                 "activated",
                 "against",
@@ -56,6 +58,7 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
                 "difference",
                 "edit",
                 "explain",
+                "forecast",
                 "freeze",
                 "gates",
                 "heads",
@@ -66,21 +69,18 @@ FLOORS: tuple[tuple[frozenset[str], ...], ...] = (
                 "recorded",
                 "routed",
                 "shown",
+                "silenced",
                 "slot",
                 "stack",
+                "tape",
                 "units",
                 "verify",
                 "wiring/",
-                "wiring",
-                "ablate",
-                "forecast",
-                "remove",
-                "merge",
             }
         ),
         frozenset({"frameworks/", "files/"}),
     ),
-    (frozenset({"export", "record", "save"}),),
+    (frozenset({"export", "record", "save", "wiring_file"}),),
     (frozenset({"head", "neuron", "network", "opening"}),),
     (frozenset({"__init__", "__main__", "cli/", "testing/"}),),
 )

@@ -75,9 +75,11 @@ def connections(traced: Any) -> dict[tuple[Any, ...], tuple[float, float, float]
     """(source layer, number, path of the array that reads, slot) -> gain, low, high; the input is the layer "input"."""
     columns = (traced.source, traced.reader, traced.slot, traced.gain, traced.low, traced.high)
     found: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+    key: tuple[Any, ...]
     for source, reader, slot, *gain in zip(*(column.tolist() for column in columns), strict=True):
         key = (*_source(traced.cells, source), _reads(traced, reader), slot)
-        assert key not in found, key
+        while key in found:  # by another path
+            key = (*key, "again")
         found[key] = tuple(gain)
     return found
 

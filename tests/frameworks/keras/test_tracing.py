@@ -151,7 +151,9 @@ class Held:
 
     def __init__(self, model: Any, net: Any, x: Any, readers: Mapping[str, Reader]) -> None:
         self.model, self.x, self.readers = model, keras.ops.convert_to_tensor(x), readers
-        self.layers = {name: one for name, one in weighing(net).items() if one._trainable_variables or is_recurrent(one)}
+        self.layers = {
+            name: one for name, one in weighing(net).items() if one._trainable_variables or is_recurrent(one)
+        }
         self.given: dict[str, list[Any]] = {}
         self.outputs: dict[str, list[Any]] = {}
         self.given, self.outputs = self._run(lambda name, call, args, kwargs: call(*args, **kwargs))
@@ -280,7 +282,9 @@ def test_gains_are_what_a_step_of_the_neuron_changes(build: Callable[[], Any]) -
             for (path, slot), slopes in changed(held, name, at, step).items():
                 gain, low, high = found.get((f"{name}[{at}]", path, slot), (0.0, 0.0, 0.0))
                 wanted = (slopes.mean(), slopes.min(), slopes.max())
-                np.testing.assert_allclose((gain, low, high), wanted, atol=near, rtol=near, err_msg=f"{name}[{at}] {path} {slot}")
+                np.testing.assert_allclose(
+                    (gain, low, high), wanted, atol=near, rtol=near, err_msg=f"{name}[{at}] {path} {slot}"
+                )
                 compared += bool(np.abs(slopes).max() > near)
     assert compared > 8
 
@@ -323,7 +327,7 @@ def test_a_filter_is_read_after_a_flatten_with_the_channels_last() -> None:
     assert heard.address == "fc1" and list(heard.slots) == list(range(3, 192, 12))
     kernel = number(model.get_layer("fc1").kernel.value)
     assert heard.axes == ("in", "neuron") and np.array_equal(number(heard.weights), kernel[3::12])
-    back = {slot for source in net["fc1[7]"].sources(x) if source.address == "conv2[3]" for slot in source.slots}
+    back = {feed.slot for feed in net["fc1[7]"].sources(x) if feed.source == "conv2[3]"}
     assert back == set(range(3, 192, 12))
 
 
@@ -370,11 +374,15 @@ class Subclassed(keras.Model):
 
 def test_a_layer_without_a_rule_is_named_in_the_answer() -> None:
     x = keras.Input((4,))
-    _, net, x = made(lambda: keras.Model(x, layers.Dense(2, name="b")(Doubled(name="mine")(layers.Dense(3, name="a")(x)))))
+    _, net, x = made(
+        lambda: keras.Model(x, layers.Dense(2, name="b")(Doubled(name="mine")(layers.Dense(3, name="a")(x))))
+    )
     cells = Cells(net.model)
     traced = net.model.runner.trace(cells, x)
     if BACKEND == "torch":
-        assert {key[:2] for key in edges(traced) if key[0].startswith("a")} == {(f"a[{i}]", "b.kernel") for i in range(3)}
+        assert {key[:2] for key in edges(traced) if key[0].startswith("a")} == {
+            (f"a[{i}]", "b.kernel") for i in range(3)
+        }
         return
     assert traced.notes == ("unknown from Doubled at mine",)
     assert not [key for key in edges(traced) if key[1] == "b.kernel"]

@@ -81,7 +81,8 @@ def test_brute_force_finds_the_same_in_a_speech_detector() -> None:
     name = "silero_vad_16k_op15.onnx"
     net, found = opened("silero-vad", name, SILERO[name])
     runs = {layer: runs[0] for layer, runs in net.model.runner.runs.items() if runs[0].op == "Conv"}
-    layers = {layer: (run.reads["input"], run.gives[0], 1) for layer, run in runs.items()}
+    before = [layer for layer in runs if "decoder" not in layer]  # behind the recurrent layer, which is not cut
+    layers = {layer: (runs[layer].reads["input"], runs[layer].gives[0], 1) for layer in before}
     made = onnx.load(net.model.source)
     fed = {item.name: SILERO[name][item.name] for item in made.graph.input}
     cut, direct = Cut(made, fed, layers), connections(found)
@@ -90,7 +91,6 @@ def test_brute_force_finds_the_same_in_a_speech_detector() -> None:
         for neuron in np.random.default_rng(1).choice(len(net.model.layers[layer].main), 1):
             own = {(home[key[2]], key[3]) for key in direct if key[:2] == (layer, neuron)}
             heard = set().union(*(cut.heard(layer, int(neuron), seed) for seed in range(6)))
-            assert heard <= {one for one in own if one[0] in layers} | {("", 0)}
             assert {one for one in own if one[0] in layers} == heard
 
 

@@ -117,7 +117,9 @@ class KerasRunner:
         computes with torch.
         """
         shaped = outline(x, "", self._stated())
-        given = keras.tree.map_structure(_given, _arrays(x, len(keras.tree.flatten(self._stated()))) if shaped is None else shaped)
+        given = keras.tree.map_structure(
+            _given, _arrays(x, len(keras.tree.flatten(self._stated()))) if shaped is None else shaped
+        )
         numbers = numbers and shaped is None
         with running(self.model):
             if keras.config.backend() == "torch":

@@ -19,9 +19,42 @@ __all__ = ["activated", "axes_of", "elementwise", "followable", "joint", "same",
 Rule = Callable[[Call], None]
 
 POINTWISE = frozenset(
-    """relu relu6 leaky_relu elu selu celu gelu silu swish sigmoid hard_sigmoid hard_silu hard_swish tanh softplus softsign
-    exponential mish log_sigmoid hard_tanh hard_shrink soft_shrink tanh_shrink squareplus sparse_plus sparse_sigmoid
-    threshold linear sin cos exp square sqrt abs""".split()
+    [
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "gelu",
+        "silu",
+        "swish",
+        "sigmoid",
+        "hard_sigmoid",
+        "hard_silu",
+        "hard_swish",
+        "tanh",
+        "softplus",
+        "softsign",
+        "exponential",
+        "mish",
+        "log_sigmoid",
+        "hard_tanh",
+        "hard_shrink",
+        "soft_shrink",
+        "tanh_shrink",
+        "squareplus",
+        "sparse_plus",
+        "sparse_sigmoid",
+        "threshold",
+        "linear",
+        "sin",
+        "cos",
+        "exp",
+        "square",
+        "sqrt",
+        "abs",
+    ]
 )
 ALONG = frozenset(["softmax", "log_softmax", "sparsemax"])
 """Activations that take all the neurons at one position."""

@@ -158,7 +158,11 @@ def _product(call: Call, equation: str, sides: Sequence[tuple[Shadow | None, Any
     terms = left.split(",")
     if any(len(set(term)) < len(term) for term in terms):
         raise Lost
-    sizes = {letter: size for term, side in zip(terms, sides, strict=True) for letter, size in zip(term, side[2], strict=True)}
+    sizes = {
+        letter: size
+        for term, side in zip(terms, sides, strict=True)
+        for letter, size in zip(term, side[2], strict=True)
+    }
     found = contracted(call.flow, equation, sides[0][:2], sides[1][:2], sizes)
     call.give(None if found is None else found.shaped(*call.shape))
 
@@ -227,12 +231,64 @@ def _operations() -> Mapping[str, Rule]:
     all_of("Add Subtract", joint((), ("residual",)))
     all_of("Multiply", joint(("scale",), ("product",)))
     all_of("Divide TrueDivide DivideNoNan", joint(("scale",), ("quotient",)))
-    for name in (
-        "Maximum Minimum Power Logaddexp Hypot Arctan2 Absolute Abs Exp Exp2 Expm1 Log Log1p Log2 Log10 Sqrt Rsqrt "
-        "Square Reciprocal Sin Cos Tan Sinh Cosh Tanh Arcsin Arccos Arctan Arcsinh Arccosh Arctanh Erf Sigmoid "
-        "SparseSigmoid Relu Relu6 Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu "
-        "HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold Clip NanToNum"
-    ).split():
+    for name in [
+        "Maximum",
+        "Minimum",
+        "Power",
+        "Logaddexp",
+        "Hypot",
+        "Arctan2",
+        "Absolute",
+        "Abs",
+        "Exp",
+        "Exp2",
+        "Expm1",
+        "Log",
+        "Log1p",
+        "Log2",
+        "Log10",
+        "Sqrt",
+        "Rsqrt",
+        "Square",
+        "Reciprocal",
+        "Sin",
+        "Cos",
+        "Tan",
+        "Sinh",
+        "Cosh",
+        "Tanh",
+        "Arcsin",
+        "Arccos",
+        "Arctan",
+        "Arcsinh",
+        "Arccosh",
+        "Arctanh",
+        "Erf",
+        "Sigmoid",
+        "SparseSigmoid",
+        "Relu",
+        "Relu6",
+        "Softplus",
+        "Softsign",
+        "SoftShrink",
+        "SparsePlus",
+        "Silu",
+        "Squareplus",
+        "LogSigmoid",
+        "LeakyRelu",
+        "HardSigmoid",
+        "HardSilu",
+        "Elu",
+        "Selu",
+        "Gelu",
+        "Celu",
+        "TanhShrink",
+        "HardTanh",
+        "HardShrink",
+        "Threshold",
+        "Clip",
+        "NanToNum",
+    ]:
         all_of(name, elementwise(name.lower()))
     all_of("Negative Cast Copy Real", elementwise())
     all_of("Reshape Ravel View", flattened)

@@ -118,9 +118,7 @@ def _alone(layer: Any, network: Network, walk: Walk, call: Calls, entering: Ente
     _arrived(walk, out)
 
 
-def by_operations(
-    model: Any, names: Mapping[str, Any], cells: Cells, run: tuple[Calls, Any], numbers: bool
-) -> Traced:
+def by_operations(model: Any, names: Mapping[str, Any], cells: Cells, run: tuple[Calls, Any], numbers: bool) -> Traced:
     """Run a model of the torch backend once, and follow every neuron through each operation of torch.
 
     `run` is what calls the model, and the arrays that it is called with. Recurrent layers and norms are followed as a

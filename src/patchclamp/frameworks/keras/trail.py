@@ -24,7 +24,7 @@ from .unchanged import put, under
 __all__ = ["Call", "Lost", "Network", "Trail", "Walk", "floating", "graph_of", "leaves", "noting"]
 
 
-class Lost(Exception):  # noqa: N818
+class Lost(Exception):
     """A rule does not hold for this call: what comes of it is unknown."""
 
 

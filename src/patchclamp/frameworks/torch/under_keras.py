@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ...flow.cells import Cells
@@ -67,6 +66,8 @@ def follow(
     and what to be in while it is not to see what is done."""
     arrays = []
     for layer in cells.model.layers.values():
-        arrays += [(array.path, array.storage.variable.value) for array in layer.arrays if hasattr(array.storage, "variable")]
+        arrays += [
+            (array.path, array.storage.variable.value) for array in layer.arrays if hasattr(array.storage, "variable")
+        ]
     told = tracing.Told(arrays, lambda tracer: around(tracer, _disable_current_modes))
     return tracing.traced(model, cells, call, inputs, numbers, told)
