@@ -30,7 +30,7 @@ INNER = {
     "capture", "card", "compare", "frames", "frozen", "gates", "opening", "pages", "protocols", "read", "shown",
     "attended", "heads", "routed", "stack", "suggest", "units", "use", "views", "__main__", "formulas", "frameworks",
     "files", "against", "beside", "listing", "matched", "activated",
-    "clamps", "silenced", "tape",
+    "clamps", "closure", "cutting", "flow", "fold", "plan", "regular", "silenced", "tape",
 }  # fmt: skip
 
 

@@ -161,6 +161,31 @@ def test_hidden_neurons_of_experts():
     assert model.get_parameter(f"{experts}.gate_up_proj").shape == (4, 32, 16)
 
 
+def oss():
+    config = transformers.GptOssConfig(
+        **{**GROUPED, "num_hidden_layers": 1, "num_key_value_heads": 4, "intermediate_size": 16},
+        head_dim=8, num_local_experts=4, num_experts_per_tok=2,
+    )  # fmt: skip
+    return transformers.GptOssForCausalLM(config).eval()
+
+
+def test_experts_whose_halves_lie_in_pairs_and_heads_with_sinks():
+    model, x = oss(), ids()
+    experts = f"{LLAMA}.experts"
+    with torch.no_grad():
+        model.get_parameter(f"{ATTENTION}.sinks").normal_()
+        model.get_parameter(f"{experts}.gate_up_proj_bias").normal_()
+    silent = zeroed(model, [(f"{ATTENTION}.o_proj.weight", 1, list(range(8, 16)))])
+    with torch.no_grad():
+        for expert in range(4):
+            silent.get_parameter(f"{experts}.down_proj")[expert, expert : expert + 4] = 0
+    asked = [f"{experts}[{expert}][{expert}:{expert + 4}]" for expert in range(4)]
+    pc.open(model).remove([*asked, f"{ATTENTION}.head[1]"], x)
+    agree(model, silent, x)
+    assert model.get_parameter(f"{experts}.gate_up_proj").shape == (4, 16, 24)
+    assert model.get_parameter(f"{ATTENTION}.sinks").shape == (3,)
+
+
 def test_an_expert_that_is_never_chosen():
     """Its row of the router goes along; the others are chosen as before."""
     model, x = mixtral(), ids()

@@ -166,7 +166,7 @@ class Cutting:
     def _sources(self, reader: Reader, gone: Flags) -> str:
         closure = self.closure
         edges = np.flatnonzero((closure.traced.reader == reader.number) & closure.removed[closure.traced.source])
-        labels = np.unique(closure.traced.source[edges[gone[closure.traced.slot[edges]]]])
+        labels = np.unique(closure.traced.source[edges[gone[closure.traced.slot[edges]]]]).astype(np.int64)
         if not len(labels):
             return "its own state" if reader.axes[0][0] == "from" else "what goes"
         return self._named(labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +79,15 @@ class Flow:
         found = np.flatnonzero(self._marks.get(name, np.zeros(0, bool)))
         return found[found > 0]
 
-    def touched(self, path: str, axis: int, shadow: Shadow, along: int) -> None:
-        """A parameter that is no weight meets an array: its `axis` lies along the axis `along` of the shadow."""
+    def touched(self, arrays: Iterable[tuple[str, int]], shadow: Shadow, along: int) -> None:
+        """Parameters that are no weights meet an array: an axis of each lies along the axis `along` of the shadow."""
         size, planes = shadow.shape[along], shadow.codes.shape[0]
         labels = np.moveaxis(label_of(shadow.codes), along + 1, -1).reshape(planes, -1, size)
         if labels.shape[1] > 1 and (labels == labels[:, :1]).all():
             labels = labels[:, :1]
-        self._touches.setdefault((path, axis), []).append(labels.reshape(-1, size).astype(np.int32))
+        rows = labels.reshape(-1, size).astype(np.int32)
+        for array in arrays:
+            self._touches.setdefault(array, []).append(rows)
 
     def note(self, text: str) -> None:
         """Where the trail may be lost."""

@@ -51,6 +51,10 @@ class Tags:
             return codes
         tags = tag_of(codes)
         more = self.number(words)
+        first = int(tags.flat[0])
+        if (tags == first).all():
+            moved = (self.union(first, more) - first) << SHIFT
+            return np.where(codes != 0, codes + moved, 0) if moved else codes
         table = np.zeros(int(tags.max()) + 1, np.int64)
         for tag in np.flatnonzero(np.bincount(tags.ravel(), minlength=len(table))):
             table[tag] = self.union(int(tag), more)

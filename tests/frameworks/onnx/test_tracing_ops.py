@@ -340,6 +340,44 @@ def test_the_product_of_two_arrays_is_direct_where_it_is_one_neurons(tmp_path: P
     np.testing.assert_allclose([direct["v", slot, "o.weight", slot][0] for slot in range(6)], 1.0, atol=1e-6)
 
 
+FUSED: dict[str, dict[str, Any]] = {
+    "MultiHeadAttention": {"domain": "com.microsoft", "num_heads": 3},
+    "Attention": {"q_num_heads": 3, "kv_num_heads": 3, "scale": 0.6},
+    "Attention, causal": {"q_num_heads": 3, "kv_num_heads": 3, "is_causal": 1},
+    "Attention, shared keys": {"q_num_heads": 6, "kv_num_heads": 3},
+}
+
+
+@pytest.mark.parametrize("case", FUSED)
+def test_an_attention_in_one_node_is_that_of_its_parts(case: str, tmp_path: Path) -> None:
+    op, said, x = case.partition(",")[0], FUSED[case], floats(2, 5, 6)
+    width = 2 * said.get("q_num_heads", 3)
+    nodes = [
+        *(node("MatMul", ["x", name], [f"{name}o"], name=name) for name in "qkv"),
+        node(op, ["qo", "ko", "vo"], ["z"], **said),
+        node("MatMul", ["z", "o"], ["y"], name="o"),
+    ]
+    weights = {"q": floats(6, width), "k": floats(6, 6, seed=1), "v": floats(6, 6, seed=2), "o": floats(width, 6)}
+    made = graphs.model(nodes, {"x": x}, weights, opset=23)
+    try:
+        graphs.ran(made, {"x": x}, "z")
+    except Exception as error:
+        if "NOT_IMPLEMENTED" in str(error) or "Could not find an implementation" in str(error):
+            pytest.skip(f"this ONNX Runtime has no {op}")
+        raise
+    layers = {name: ("x", f"{name}o", 2) for name in "qkv"} | {"o": ("z", "y", 2)}
+    direct, mixed = agrees(opened(tmp_path, made), made, {"x": x}, layers, neurons=6)
+    read = [(key[1], key[3]) for key in direct if key[0] == "v"]
+    times = width // 6
+    assert read == [(slot // 2 // times * 2 + slot % 2, slot) for slot in range(width)]
+    assert {key[0] for key in mixed} == {"q", "k"}
+    cut, step = Cut(made, {"x": x}, layers), 2.0**-5
+    for neuron, slot in read:
+        slopes = cut.shifted("v", neuron, step)["z"][..., slot] / step
+        gain, low, high = direct["v", neuron, "o.weight", slot]
+        assert (gain, low, high) == pytest.approx((slopes.mean(), slopes.min(), slopes.max()), abs=1e-4)
+
+
 def test_whole_codes_are_followed_too(tmp_path: Path) -> None:
     codes = np.random.default_rng(3).integers(-100, 100, (4, 5), np.int8)
     nodes = [

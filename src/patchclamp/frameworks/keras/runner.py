@@ -116,10 +116,10 @@ class KerasRunner:
         Without `numbers`, and of a shape, there are no gains. Raises RunError for a subclassed model, unless Keras
         computes with torch.
         """
-        shaped = outline(x, "", self._stated())
-        given = keras.tree.map_structure(
-            _given, _arrays(x, len(keras.tree.flatten(self._stated()))) if shaped is None else shaped
-        )
+        stated = self._stated()
+        shaped = outline(x, "", stated)
+        given = _arrays(x, len(keras.tree.flatten(stated))) if shaped is None else shaped
+        given = keras.tree.map_structure(_given, given)
         numbers = numbers and shaped is None
         with running(self.model):
             if keras.config.backend() == "torch":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from keras.src.backend import set_keras_mask
 
 from ...flow.contraction import contracted
 from ...flow.rules import merged, pointwise
@@ -96,7 +97,9 @@ def _pattern(call: Call) -> Any:
         return None
     if getattr(call.layer, "_flash_attention", None) is True:
         raise Lost
-    call.masked_again()
+    for value, mask in call.masks:  # which the layer has taken off
+        if mask is not None:
+            set_keras_mask(value, mask)
     _, scores = call.layer(*call.args, **{**call.kwargs, "return_attention_scores": True})
     return call.trail.array(scores)
 

@@ -20,42 +20,13 @@ Rule = Callable[[Call], None]
 
 POINTWISE = frozenset(
     [
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "swish",
-        "sigmoid",
-        "hard_sigmoid",
-        "hard_silu",
-        "hard_swish",
-        "tanh",
-        "softplus",
-        "softsign",
-        "exponential",
-        "mish",
-        "log_sigmoid",
-        "hard_tanh",
-        "hard_shrink",
-        "soft_shrink",
-        "tanh_shrink",
-        "squareplus",
-        "sparse_plus",
-        "sparse_sigmoid",
-        "threshold",
-        "linear",
-        "sin",
-        "cos",
-        "exp",
-        "square",
-        "sqrt",
-        "abs",
+        *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish", "sigmoid", "hard_sigmoid"),
+        *("hard_silu", "hard_swish", "tanh", "softplus", "softsign", "exponential", "mish", "log_sigmoid", "hard_tanh"),
+        *("hard_shrink", "soft_shrink", "tanh_shrink", "squareplus", "sparse_plus", "sparse_sigmoid", "threshold"),
+        *("linear", "sin", "cos", "exp", "square", "sqrt", "abs"),
     ]
 )
+"""Activations that work element by element."""
 ALONG = frozenset(["softmax", "log_softmax", "sparsemax"])
 """Activations that take all the neurons at one position."""
 FRAMEWORKS = frozenset(["keras", "tensorflow", "jax", "torch", "tf_keras"])
@@ -142,7 +113,7 @@ def _through(call: Call, activation: Any, shadow: Shadow) -> Shadow:
 
 
 def _operands(call: Call) -> list[tuple[Shadow, Any]]:
-    """The shadows of what enters, each with the derivative of each element of the result by the element at its place."""
+    """The shadows of what enters, each with the derivative of every element of the result by that at its place."""
     given = {id(value): value for value in leaves((call.args, dict(call.kwargs)))}
     found = []
     for key, value in given.items():

@@ -1,4 +1,4 @@
-"""Norms of Keras: direct to the element itself, and through the statistic where it is taken of the array that enters."""
+"""Norms of Keras: direct to the element itself, and through the statistic where one is taken of what enters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ...flow import rules
 from ...flow.shadow import Shadow
 from .trace_elements import axes_of
 from .trail import Call, Lost
+from .unchanged import under
 
 __all__ = ["batch_norm", "group_norm", "layer_norm", "rms_norm", "unit_norm"]
 
@@ -112,7 +113,7 @@ def _touched(call: Call, shadow: Shadow, axis: int, names: tuple[str, ...]) -> l
     for name in names:
         held = _held(call, name)
         if held is not None:
-            call.flow.touched(call.array(name).path, 0, shadow, axis)
+            call.flow.touched([(call.array(name).path, 0)], shadow, axis)
         found.append(held)
     return found
 
@@ -120,7 +121,7 @@ def _touched(call: Call, shadow: Shadow, axis: int, names: tuple[str, ...]) -> l
 def _held(call: Call, name: str) -> Any:
     """The numbers of an array of the layer; None where it has none."""
     try:
-        return np.asarray(call.array(name).storage.numbers(()), dtype=np.float64)
+        return under().values.numpy(call.array(name).storage.read(()))
     except Lost:
         return None
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
-from ...flow.contraction import contracted
 from ...flow.rules import pointwise, unknown
-from ...flow.shadow import Shadow
-from . import trace_attention, trace_norms, trace_recurrent, trace_weights
+from . import trace_attention, trace_norms, trace_products, trace_recurrent, trace_weights
 from .trace_elements import activated, elementwise, followable, joint, same, softmax
 from .trace_moves import flattened, moved, over_axis, pooled, reduced, resized
 from .trail import Call, Lost, floating, leaves
@@ -36,7 +32,7 @@ def followed(call: Call) -> None:
         if rule is None:
             raise Lost
         rule(call)
-    except Lost:
+    except (Lost, ValueError, IndexError):  # the arrays are not as the rule has them, as of weights that are packed
         text = f"unknown from {type(call.layer).__name__} at {call.name}"
         call.flow.note(text)
         for value in results:
@@ -51,10 +47,11 @@ def known(layer: Any) -> bool:
 def whole(layer: Any) -> bool:
     """Whether a layer is followed as a whole where every operation can be seen.
 
-    The parts of recurrent layers and norms would say less, and those of a convolution that fills up its margins would
-    count these as places that it reads.
+    The parts of recurrent layers and norms would say less, those of a convolution that fills up its margins would count
+    these as places that it reads, and from sums of whole numbers, as of quantised layers, nobody can be followed.
     """
-    if isinstance(layer, BOUNDARIES):
+    coded = getattr(layer, "quantization_mode", None) is not None or getattr(layer, "lora_enabled", False) is True
+    if isinstance(layer, BOUNDARIES) or coded:
         return known(layer)
     padded = getattr(layer, "padding", "valid") not in ("valid", None) and hasattr(layer, "filters")
     return padded and known(layer) and followable(getattr(layer, "activation", None))
@@ -90,7 +87,7 @@ def _prelu(call: Call) -> None:
     rank = len(alpha.shape)
     for axis, size in enumerate(alpha.shape):
         if size > 1:
-            call.flow.touched(alpha.path, axis, shadow, len(shadow.shape) - rank + axis)
+            call.flow.touched([(alpha.path, axis)], shadow, len(shadow.shape) - rank + axis)
     elementwise("prelu")(call)
 
 
@@ -109,206 +106,87 @@ def _within(call: Call) -> None:
     call.give(found)
 
 
-def _matmul(call: Call) -> None:
-    """The last axis of one with the last but one of the other, the axes before them broadcast."""
-    a, b = leaves(call.args)
-    if min(len(a.shape), len(b.shape)) < 2:
-        raise Lost
-    rank = len(call.shape)
-    lead = string.ascii_letters[: rank - 2]
-    wide = [tuple(one.shape) for one in (a, b)]
-    lengths = [(1,) * (rank - len(shape)) + shape for shape in wide]
-    sides = []
-    for value, shape in zip((a, b), lengths, strict=True):
-        full = (*call.shape[:-2], *shape[-2:])
-        shadow = call.trail.shadow(value)
-        numbers = call.trail.array(value)
-        wider = None if shadow is None else shadow.shaped(*shape).spread(full)
-        sides.append((wider, None if numbers is None else np.broadcast_to(numbers.reshape(shape), full), full))
-    _product(call, f"{lead}YZ,{lead}ZX->{lead}YX", sides)
+def _named(*rows: tuple[str, Rule]) -> Mapping[str, Rule]:
+    return {name: rule for names, rule in rows for name in names.split()}
 
 
-def _einsum(call: Call) -> None:
-    equation = call.layer.subscripts.replace(" ", "")
-    entering = leaves(call.args)
-    if "." in equation or "->" not in equation or len(entering) != 2:
-        raise Lost
-    sides = [(call.trail.shadow(one), call.trail.array(one), tuple(one.shape)) for one in entering]
-    _product(call, equation, sides)
+LAYERS = _named(
+    ("Dense", trace_weights.dense),
+    ("EinsumDense", trace_weights.einsum_dense),
+    ("Embedding ReversibleEmbedding", trace_weights.embedding),
+    ("Conv1D Conv2D Conv3D", trace_weights.conv),
+    ("Conv1DTranspose Conv2DTranspose Conv3DTranspose", trace_weights.transposed),
+    ("DepthwiseConv1D DepthwiseConv2D", trace_weights.depthwise),
+    ("SeparableConv1D SeparableConv2D", trace_weights.separable),
+    ("LSTM GRU SimpleRNN RNN", trace_recurrent.recurrent),
+    ("ConvLSTM1D ConvLSTM2D ConvLSTM3D", trace_recurrent.conv_lstm),
+    ("Bidirectional", trace_recurrent.bidirectional),
+    ("TimeDistributed", trace_recurrent.time_distributed),
+    ("MultiHeadAttention", trace_attention.multi_head),
+    ("GroupQueryAttention GroupedQueryAttention", trace_attention.grouped),
+    ("Attention AdditiveAttention", trace_attention.bare),
+    ("BatchNormalization", trace_norms.batch_norm),
+    ("LayerNormalization", trace_norms.layer_norm),
+    ("RMSNormalization", trace_norms.rms_norm),
+    ("GroupNormalization", trace_norms.group_norm),
+    ("UnitNormalization", trace_norms.unit_norm),
+    ("SpectralNormalization", _within),
+    ("Dot", trace_products.dot),
+    ("Activation", _activation),
+    ("ReLU", elementwise("relu")),
+    ("LeakyReLU", elementwise("leaky_relu")),
+    ("ELU", elementwise("elu")),
+    ("PReLU", _prelu),
+    ("Softmax", softmax),
+    ("Rescaling Normalization LayerScale", elementwise("scale")),
+    ("Masking", elementwise()),
+    ("Identity InputLayer ActivityRegularization StochasticDepth", same),
+    ("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout", same),
+    ("GaussianNoise", _noisy),
+    ("Add Subtract Average", joint((), ("residual",))),
+    ("Multiply", joint(("scale",), ("product",))),
+    ("Maximum", joint(("maximum",), ("maximum",))),
+    ("Minimum", joint(("minimum",), ("minimum",))),
+    ("Concatenate", moved("concat")),
+    ("Flatten Reshape", flattened),
+    ("Permute RepeatVector Cropping1D Cropping2D Cropping3D", moved()),
+    ("ZeroPadding1D ZeroPadding2D ZeroPadding3D", moved()),
+    ("UpSampling1D UpSampling2D UpSampling3D", resized),
+    ("MaxPooling1D MaxPooling2D MaxPooling3D", pooled("pool:max")),
+    ("AveragePooling1D AveragePooling2D AveragePooling3D", pooled("pool:mean")),
+    ("GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D", reduced("pool:max")),
+    ("GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D", reduced("pool:mean")),
+)
+"""The rule for each layer of Keras, by the name of its class."""
 
+BY_ELEMENT = (
+    "Maximum Minimum Power Logaddexp Hypot Arctan2 Absolute Abs Exp Exp2 Expm1 Log Log1p Log2 Log10 Sqrt Rsqrt Square "
+    "Reciprocal Sin Cos Tan Sinh Cosh Tanh Arcsin Arccos Arctan Arcsinh Arccosh Arctanh Erf Sigmoid SparseSigmoid Relu "
+    "Relu6 Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu HardSigmoid HardSilu Elu Selu "
+    "Gelu Celu TanhShrink HardTanh HardShrink Threshold Clip NanToNum"
+)
+OPERATIONS = _named(
+    *((name, elementwise(name.lower())) for name in BY_ELEMENT.split()),
+    ("Add Subtract", joint((), ("residual",))),
+    ("Multiply", joint(("scale",), ("product",))),
+    ("Divide TrueDivide DivideNoNan", joint(("scale",), ("quotient",))),
+    ("Negative Cast Copy Real", elementwise()),
+    ("Reshape Ravel View", flattened),
+    ("Concatenate Stack Hstack Vstack Dstack Append", moved("concat")),
+    ("Transpose Squeeze ExpandDims Flip Fliplr Flipud Rot90 Roll Repeat Tile GetItem Split ArraySplit", moved()),
+    ("BroadcastTo Take TakeAlongAxis Moveaxis Swapaxes Diagonal Tril Triu Pad Where Hsplit Vsplit", moved()),
+    ("DepthToSpace SpaceToDepth Slice Unstack", moved()),
+    ("Mean", reduced("pool:mean")),
+    ("Sum Nansum", reduced("sum")),
+    ("Max Amax Min Amin Prod Std Var Logsumexp Median Norm", reduced("reduce")),
+    ("Softmax LogSoftmax Sparsemax", softmax),
+    ("Sort Cumsum Cumprod Normalize", over_axis("over an axis")),
+    ("Identity StopGradient", same),
+    ("Matmul", trace_products.matmul),
+    ("Einsum", trace_products.einsum),
+)
+"""The rule for each operation that a functional model may have by itself."""
 
-def _dot(call: Call) -> None:
-    a, b = leaves(call.args)
-    axes = call.layer.axes
-    axes = [axes, axes] if isinstance(axes, int) else list(axes)
-    if call.layer.normalize:
-        raise Lost
-    first, second = "a" + string.ascii_letters[1 : len(a.shape)], "a" + string.ascii_letters[26 : 25 + len(b.shape)]
-    first, second = (
-        "".join("Z" if at == axis % len(term) else letter for at, letter in enumerate(term))
-        for term, axis in zip((first, second), axes, strict=True)
-    )
-    out = "a" + (first + second).replace("a", "").replace("Z", "")
-    sides = [(call.trail.shadow(one), call.trail.array(one), tuple(one.shape)) for one in (a, b)]
-    _product(call, f"{first},{second}->{out}", sides)
-
-
-def _product(call: Call, equation: str, sides: Sequence[tuple[Shadow | None, Any, tuple[int, ...]]]) -> None:
-    left, _, out = equation.partition("->")
-    terms = left.split(",")
-    if any(len(set(term)) < len(term) for term in terms):
-        raise Lost
-    sizes = {
-        letter: size
-        for term, side in zip(terms, sides, strict=True)
-        for letter, size in zip(term, side[2], strict=True)
-    }
-    found = contracted(call.flow, equation, sides[0][:2], sides[1][:2], sizes)
-    call.give(None if found is None else found.shaped(*call.shape))
-
-
-def _layers() -> Mapping[str, Rule]:
-    found: dict[str, Rule] = {}
-
-    def all_of(names: str, rule: Rule) -> None:
-        found.update(dict.fromkeys(names.split(), rule))
-
-    all_of("Dense", trace_weights.dense)
-    all_of("EinsumDense", trace_weights.einsum_dense)
-    all_of("Embedding ReversibleEmbedding", trace_weights.embedding)
-    all_of("Conv1D Conv2D Conv3D", trace_weights.conv)
-    all_of("Conv1DTranspose Conv2DTranspose Conv3DTranspose", trace_weights.transposed)
-    all_of("DepthwiseConv1D DepthwiseConv2D", trace_weights.depthwise)
-    all_of("SeparableConv1D SeparableConv2D", trace_weights.separable)
-    all_of("LSTM GRU SimpleRNN RNN", trace_recurrent.recurrent)
-    all_of("ConvLSTM1D ConvLSTM2D ConvLSTM3D", trace_recurrent.conv_lstm)
-    all_of("Bidirectional", trace_recurrent.bidirectional)
-    all_of("TimeDistributed", trace_recurrent.time_distributed)
-    all_of("MultiHeadAttention", trace_attention.multi_head)
-    all_of("GroupQueryAttention GroupedQueryAttention", trace_attention.grouped)
-    all_of("Attention AdditiveAttention", trace_attention.bare)
-    all_of("BatchNormalization", trace_norms.batch_norm)
-    all_of("LayerNormalization", trace_norms.layer_norm)
-    all_of("RMSNormalization", trace_norms.rms_norm)
-    all_of("GroupNormalization", trace_norms.group_norm)
-    all_of("UnitNormalization", trace_norms.unit_norm)
-    all_of("SpectralNormalization", _within)
-    all_of("Dot", _dot)
-    all_of("Activation", _activation)
-    all_of("ReLU", elementwise("relu"))
-    all_of("LeakyReLU", elementwise("leaky_relu"))
-    all_of("ELU", elementwise("elu"))
-    all_of("PReLU", _prelu)
-    all_of("Softmax", softmax)
-    all_of("Rescaling Normalization LayerScale", elementwise("scale"))
-    all_of("Masking", elementwise())
-    all_of("Identity InputLayer ActivityRegularization StochasticDepth", same)
-    all_of("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianDropout", same)
-    all_of("GaussianNoise", _noisy)
-    all_of("Add Subtract Average", joint((), ("residual",)))
-    all_of("Multiply", joint(("scale",), ("product",)))
-    all_of("Maximum", joint(("maximum",), ("maximum",)))
-    all_of("Minimum", joint(("minimum",), ("minimum",)))
-    all_of("Concatenate", moved("concat"))
-    all_of("Flatten Reshape", flattened)
-    all_of("Permute RepeatVector Cropping1D Cropping2D Cropping3D", moved())
-    all_of("ZeroPadding1D ZeroPadding2D ZeroPadding3D", moved())
-    all_of("UpSampling1D UpSampling2D UpSampling3D", resized)
-    for rank in (1, 2, 3):
-        all_of(f"MaxPooling{rank}D", pooled("pool:max"))
-        all_of(f"AveragePooling{rank}D", pooled("pool:mean"))
-        all_of(f"GlobalMaxPooling{rank}D", reduced("pool:max"))
-        all_of(f"GlobalAveragePooling{rank}D", reduced("pool:mean"))
-    return found
-
-
-def _operations() -> Mapping[str, Rule]:
-    found: dict[str, Rule] = {}
-
-    def all_of(names: str, rule: Rule) -> None:
-        found.update(dict.fromkeys(names.split(), rule))
-
-    all_of("Add Subtract", joint((), ("residual",)))
-    all_of("Multiply", joint(("scale",), ("product",)))
-    all_of("Divide TrueDivide DivideNoNan", joint(("scale",), ("quotient",)))
-    for name in [
-        "Maximum",
-        "Minimum",
-        "Power",
-        "Logaddexp",
-        "Hypot",
-        "Arctan2",
-        "Absolute",
-        "Abs",
-        "Exp",
-        "Exp2",
-        "Expm1",
-        "Log",
-        "Log1p",
-        "Log2",
-        "Log10",
-        "Sqrt",
-        "Rsqrt",
-        "Square",
-        "Reciprocal",
-        "Sin",
-        "Cos",
-        "Tan",
-        "Sinh",
-        "Cosh",
-        "Tanh",
-        "Arcsin",
-        "Arccos",
-        "Arctan",
-        "Arcsinh",
-        "Arccosh",
-        "Arctanh",
-        "Erf",
-        "Sigmoid",
-        "SparseSigmoid",
-        "Relu",
-        "Relu6",
-        "Softplus",
-        "Softsign",
-        "SoftShrink",
-        "SparsePlus",
-        "Silu",
-        "Squareplus",
-        "LogSigmoid",
-        "LeakyRelu",
-        "HardSigmoid",
-        "HardSilu",
-        "Elu",
-        "Selu",
-        "Gelu",
-        "Celu",
-        "TanhShrink",
-        "HardTanh",
-        "HardShrink",
-        "Threshold",
-        "Clip",
-        "NanToNum",
-    ]:
-        all_of(name, elementwise(name.lower()))
-    all_of("Negative Cast Copy Real", elementwise())
-    all_of("Reshape Ravel View", flattened)
-    all_of("Concatenate Stack Hstack Vstack Dstack Append", moved("concat"))
-    all_of("Transpose Squeeze ExpandDims Flip Fliplr Flipud Rot90 Roll Repeat Tile GetItem Split ArraySplit", moved())
-    all_of("BroadcastTo Take TakeAlongAxis Moveaxis Swapaxes Diagonal Tril Triu Pad Where Hsplit Vsplit", moved())
-    all_of("DepthToSpace SpaceToDepth Slice Unstack", moved())
-    all_of("Mean", reduced("pool:mean"))
-    all_of("Sum Nansum", reduced("sum"))
-    all_of("Max Amax Min Amin Prod Std Var Logsumexp Median Norm", reduced("reduce"))
-    all_of("Softmax LogSoftmax Sparsemax", softmax)
-    all_of("Sort Cumsum Cumprod Normalize", over_axis("over an axis"))
-    all_of("Identity StopGradient", same)
-    all_of("Matmul", _matmul)
-    all_of("Einsum", _einsum)
-    return found
-
-
-LAYERS = _layers()
-OPERATIONS = _operations()
 BOUNDARIES = (
     keras.layers.RNN,
     keras.layers.BatchNormalization,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ...arrays import Array
 from ...flow.rules import fresh
-from ...flow.shadow import Shadow
+from ...flow.shadow import Ints, Shadow
 from ...flow.weights import Found
 from .trace_elements import activated
 from .trace_moves import channels
@@ -47,11 +47,14 @@ def product(call: Call, equation: str, array: Array, shadow: Shadow | None, ente
     own, held = left.split(",")
     if any(len(set(term)) < len(term) for term in (own, held)):
         raise Lost
-    sizes: Mapping[str, int] = {**dict(zip(own, entering, strict=True)), **dict(zip(held, array.shape, strict=True))}
+    sizes = dict(zip(own, entering, strict=True))
+    if any(sizes.setdefault(letter, size) != size for letter, size in zip(held, array.shape, strict=True)):
+        raise Lost
     batch = [letter for letter in held if letter in own and letter in out]
     into = [letter for letter in held if letter in own and letter not in out]
     gives = [letter for letter in held if letter in out and letter not in own]
-    found = call.found(array, *([held.index(letter) for letter in part] for part in (gives, into, batch)))
+    axes = [[held.index(letter) for letter in part] for part in (gives, into, batch)]
+    found = call.found(array, axes[0], axes[1], axes[2])
     if shadow is not None:
         lead = [letter for letter in own if letter not in batch and letter not in into]
         turned = shadow.turned([own.index(letter) for letter in (*lead, *batch, *into)])
@@ -65,7 +68,10 @@ def product(call: Call, equation: str, array: Array, shadow: Shadow | None, ente
 
 def embedding(call: Call) -> None:
     if call.given.get("reverse"):
-        raise Lost
+        lead = string.ascii_letters[: len(call.x.shape) - 1]
+        back = call.array("reverse_embeddings")
+        call.give(product(call, f"{lead}Z,ZY->{lead}Y", back, call.shadow, call.x.shape))
+        return
     table = call.array("embeddings")
     call.give(call.fresh(call.found(table, [1], []).labels, call.shape, -1))
 
@@ -77,7 +83,7 @@ def conv(call: Call) -> None:
     flat = _last(call)
     for group in range(groups):
         mine = range(group * count, (group + 1) * count)
-        found = call.found_at(kernel, [-1], [-2], [], {-1: mine})
+        found = call.found(kernel, [-1], [-2], part={-1: mine})
         labels[mine.start : mine.stop] = found.labels
         call.read(found, _part(flat, group * width, width))
     _given(call, found, labels)
@@ -105,7 +111,7 @@ def separable(call: Call) -> None:
     _given(call, second, second.labels)
 
 
-def _given(call: Call, found: Found, labels: np.ndarray) -> None:  # type: ignore[type-arg]
+def _given(call: Call, found: Found, labels: Ints) -> None:
     activated(call, call.fresh(labels, call.shape, channels(call, len(call.shape))))
 
 

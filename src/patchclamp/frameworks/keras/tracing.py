@@ -68,10 +68,10 @@ def by_graph(model: Any, names: Mapping[str, Any], cells: Cells, call: Calls, nu
 
 @contextmanager
 def _followed(graph: Any, network: Network, walk: Walk, entering: Entering | None) -> Iterator[None]:
-    """While this holds the operations of a functional model are followed; `entering` is for that of the whole network."""
+    """While this holds the operations of a functional model are followed; `entering` is for the whole network's."""
     original = graph._run_through_graph
 
-    def run(inputs: Any, operation_fn: Calls = lambda one: one, call_fn: Any = None) -> Any:  # type: ignore[misc]
+    def run(inputs: Any, operation_fn: Callable[[Any], Any]) -> Any:
         given = keras.tree.flatten(inputs)
         pending, walk.pending = walk.pending, []
         for place, value in enumerate(given):
@@ -80,7 +80,7 @@ def _followed(graph: Any, network: Network, walk: Walk, entering: Entering | Non
                 walk.put(value, shadow)
 
         def each(operation: Any) -> Any:
-            called = operation_fn(operation)  # type: ignore[call-arg]
+            called = operation_fn(operation)
             return lambda *args, **kwargs: network.through(walk, operation, called, args, kwargs)
 
         out = original(inputs, operation_fn=each)
@@ -138,7 +138,7 @@ def by_operations(model: Any, names: Mapping[str, Any], cells: Cells, run: tuple
 def _heard(
     tracer: Any, unseen: Callable[[], AbstractContextManager[Any]], names: Mapping[str, Any], network: Network
 ) -> Iterator[None]:
-    """While this holds the tracer knows which layer runs, and some layers are followed by a rule for all that they do."""
+    """While this holds the tracer knows which layer runs, and some layers are followed as a whole."""
 
     def entered(name: str, layer: Any) -> Callable[[Any, Any, Any], Any]:
         closed = whole(layer)

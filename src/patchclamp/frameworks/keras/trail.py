@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
-from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src.backend import get_keras_mask
 from keras.src.models.functional import Functional
 
 from ...arrays import Array
@@ -19,6 +19,7 @@ from ...flow.flow import Flow
 from ...flow.rules import fresh
 from ...flow.shadow import Ints, Shadow
 from ...flow.weights import Found, found_in, row_major
+from ...model import LayerInfo
 from .unchanged import put, under
 
 __all__ = ["Call", "Lost", "Network", "Trail", "Walk", "floating", "graph_of", "leaves", "noting"]
@@ -68,15 +69,15 @@ class Network:
     """The layers of a network by identity, with their names, and the rule for each call of one."""
 
     names: Mapping[int, str]
-    layers: Mapping[str, Any]
+    layers: Mapping[str, LayerInfo]
     """What the model says of each layer, by name."""
     rule: Callable[[Call], None]
 
     def array(self, layer: Any, words: Sequence[str]) -> Array:
         """An array of a layer by its name there."""
         name = self.names.get(id(layer))
-        held = () if name is None else self.layers[name].arrays
-        found = next((one for word in words for one in held if one.name == word), None)
+        held = () if name is None or self.layers[name].problem else self.layers[name].arrays
+        found: Array | None = next((one for word in words for one in held if one.name == word), None)
         if found is None:
             raise Lost
         return found
@@ -101,7 +102,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Call:
-    """One call. `before` is what entered the activation that the layer holds, `masks` what the arrays were masked by."""
+    """One call. `before` is what entered the layer's activation, `masks` what the arrays were masked by."""
 
     network: Network
     trail: Trail
@@ -169,20 +170,19 @@ class Call:
             kwargs.setdefault("mask", mask)
         return self.layer.call(*args, **kwargs)
 
-    def masked_again(self) -> None:
-        """Put back the masks of what entered, which a layer may have taken off."""
-        for value, mask in self.masks:
-            if mask is not None:
-                set_keras_mask(value, mask)
-
-    def found(self, array: Array, out: Sequence[int], into: Sequence[int], batch: Sequence[int] = ()) -> Found:
-        """What an array is: which of its axes give neurons, which are summed, and which do both."""
-        return self.found_at(array, out, into, batch, {})
-
-    def found_at(
-        self, array: Array, out: Sequence[int], into: Sequence[int], batch: Sequence[int], part: Mapping[int, range]
+    def found(
+        self,
+        array: Array,
+        out: Sequence[int],
+        into: Sequence[int],
+        batch: Sequence[int] = (),
+        part: Mapping[int, range] | None = None,
     ) -> Found:
-        """The same of a `part` of it: a range along some axes."""
+        """What an array is: which of its axes give neurons, which are summed, and which do both.
+
+        `part` has ranges along some axes, where not all of it is meant.
+        """
+        part = part or {}
         shape = tuple(array.shape)
         given = _elements(shape, [*batch, *out], part)
         read = _elements(shape, [*batch, *into], part)

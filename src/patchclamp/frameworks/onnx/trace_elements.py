@@ -70,7 +70,7 @@ def touched(call: Call, wide: Shadow) -> None:
         for axis, size in enumerate(held.shape):
             home = call.tracer.weights.home(held, axis, call.layer) if size > 1 else None
             if home is not None and not call.flow.cells.holding(home[0]):
-                call.flow.touched(*home, wide, len(wide.shape) - len(held.shape) + axis)
+                call.flow.touched([home], wide, len(wide.shape) - len(held.shape) + axis)
 
 
 def _slope(call: Call) -> Slope:

@@ -35,7 +35,7 @@ def _channels(call: Call, places: range, shadow: Shadow) -> None:
         held = call.held(at)
         home = call.tracer.weights.home(held, 0, call.layer) if held is not None and len(held.shape) == 1 else None
         if home is not None and held is not None and held.shape[0] == shadow.shape[1]:
-            call.flow.touched(*home, shadow, 1)
+            call.flow.touched([home], shadow, 1)
 
 
 def _batch_norm(call: Call) -> None:

@@ -17,6 +17,7 @@ from ...flow.shadow import Shadow
 from .outlets import Outlets, Way
 from .parsing import File, numbers_of, parsed
 from .session import Session
+from .trace_attention import ATTENTIONS
 from .trace_bodies import Entered, bodies
 from .trace_elements import ELEMENTS
 from .trace_graph import Rule, Scope, Tracer
@@ -32,7 +33,7 @@ INPUT = "the network's input"
 HOLDING = ("If", "Loop", "Scan")
 """Nodes whose bodies are followed."""
 MOVED["Gather"] = MOVES["", "Gather"]
-RULES: dict[tuple[str, str], Rule] = {**ELEMENTS, **MOVES, **NORMS, **RECURRENT, **PRODUCTS}
+RULES: dict[tuple[str, str], Rule] = {**ELEMENTS, **MOVES, **NORMS, **RECURRENT, **PRODUCTS, **ATTENTIONS}
 _SOURCES = {op for _, op in (*PRODUCTS, *RECURRENT)}
 _COUNTED = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL, TensorProto.STRING)
 """What shapes, axes and masks are stored as; no weights are."""

@@ -32,9 +32,9 @@ class Named:
     around: tuple[tuple[str, torch.nn.Module], ...] = ()
 
 
-def named(module: torch.nn.Module) -> Iterator[Named]:
+def named(module: torch.nn.Module, linked: bool = True) -> Iterator[Named]:
     """Every module under each of its names, without the bookkeeping of torch.nn.utils.parametrize: the layer that it
-    stands behind lists its arrays."""
+    stands behind lists its arrays. How each hangs on the network takes a while; it may be left out."""
     every: dict[str, torch.nn.Module] = {}
     hidden: list[str] = []
     inner: dict[str, str] = {}
@@ -50,7 +50,8 @@ def named(module: torch.nn.Module) -> Iterator[Named]:
             inner[within] = _without(raw, inner)
             around[within] = (*around.get(raw, ()), (_without(raw, inner), part))
         else:
-            yield Named(_without(raw, inner), raw, part, _links(raw, every), around.get(raw, ()))
+            links = _links(raw, every) if linked else ()
+            yield Named(_without(raw, inner), raw, part, links, around.get(raw, ()))
 
 
 def canonical(module: torch.nn.Module) -> Callable[[str], str]:

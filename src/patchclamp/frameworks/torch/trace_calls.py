@@ -91,7 +91,7 @@ def touch(tracer: Tracer, args: Args, shadow: Shadow, shape: tuple[int, ...]) ->
                 home = tracer.weights.axis(value, axis)
                 if home is not None:
                     path = tracer.weights.path(value)
-                    tracer.flow.touched(path, home, wide, len(shape) - value.ndim + axis)
+                    tracer.flow.touched([(path, home)], wide, len(shape) - value.ndim + axis)
 
 
 def apart(value: Any) -> Any:

@@ -176,7 +176,7 @@ def prelu(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> Non
     x, weight = args[0], args[1]
     slope = None
     if weight.numel() > 1 and tracer.weights.origin(weight) is not None:
-        tracer.flow.touched(tracer.weights.path(weight), 0, shadow, 1)
+        tracer.flow.touched([(tracer.weights.path(weight), 0)], shadow, 1)
     if tracer.numbers:
         factor = per_feature(tracer.array(weight).ravel(), x.shape, 1 if x.ndim > 1 else 0)
         slope = np.where(tracer.array(x) > 0, 1.0, factor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,17 +133,16 @@ def batch_norm(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
     )
     training = argument(func, args, kwargs, "training", argument(func, args, kwargs, "use_input_stats"))
     eps = argument(func, args, kwargs, "eps", 1e-5)
-    for value in (weight, bias, mean, var):
-        if value is not None and tracer.weights.origin(value) is not None and value.shape[0] == shadow.shape[1]:
-            tracer.flow.touched(tracer.weights.path(value), 0, shadow, 1)
+    _per_channel(tracer, (weight, bias, mean, var), shadow)
     own = "instance" in func._schema.name
     axes = [axis for axis in range(x.ndim) if axis != 1 and not (own and axis == 0)]
     slope = None
     if tracer.numbers:
-        given = tracer.array(x)
-        spread = given.var(axis=tuple(axes), keepdims=True) if training else per_feature(tracer.array(var), x.shape, 1)
-        scale = 1 / np.sqrt(spread + eps) * per_feature(tracer.array(weight), x.shape, 1)
-        slope = np.broadcast_to(scale, given.shape)
+        if training:
+            spread = tracer.array(x).var(axis=tuple(axes), keepdims=True)
+        else:
+            spread = per_feature(tracer.array(var), x.shape, 1)
+        slope = 1 / np.sqrt(spread + eps) * per_feature(tracer.array(weight), x.shape, 1)
     word = "instance_norm" if own else "batch_norm"
     if training:
         found = normed(tracer.flow, shadow, axes, slope, (word,))
@@ -152,15 +151,20 @@ def batch_norm(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
     tracer.put(next(tensors(out)), found)
 
 
+def _per_channel(tracer: Tracer, values: Sequence[Any], shadow: Shadow) -> None:
+    """Parameters with a number for each channel of an array meet it."""
+    held = [v for v in values if v is not None and tracer.weights.origin(v) is not None]
+    met = [(tracer.weights.path(v), 0) for v in held if v.shape[0] == shadow.shape[1]]
+    tracer.flow.touched(met, shadow, 1)
+
+
 def group_norm(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     x = args[0]
     shadow = tracer.shadow(x)
     assert shadow is not None
     groups, weight, bias = (argument(func, args, kwargs, n) for n in ("num_groups", "weight", "bias"))
     eps = argument(func, args, kwargs, "eps", 1e-5)
-    for value in (weight, bias):
-        if value is not None and tracer.weights.origin(value) is not None:
-            tracer.flow.touched(tracer.weights.path(value), 0, shadow, 1)
+    _per_channel(tracer, (weight, bias), shadow)
     split = (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
     axes = list(range(2, len(split)))
     slope = None

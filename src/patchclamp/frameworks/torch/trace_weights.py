@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,12 @@ class _Origin:
                 found = found + index * self.steps[axis]
         return found | self.array.number << ARRAY
 
+    @cached_property
+    def last(self) -> int:
+        return self.start + sum((size - 1) * stride for size, stride in zip(self.sizes, self.strides, strict=True))
+
     def holds(self, position: int) -> bool:
-        spans = ((size - 1) * stride for size, stride in zip(self.sizes, self.strides, strict=True))
-        return self.start <= position <= self.start + sum(spans)
+        return self.start <= position <= self.last
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Weights:
         """The innermost layer that runs now: a tied array is its."""
         self._origins: dict[int, list[_Origin | _Gathered]] = {}
         self._hidden: set[int] = set()
+        self._paths: set[str] = set()
         self._arrays: list[_Array] = []
         self._kept: list[Any] = []
         paths: dict[tuple[Any, ...], list[str]] = {}
@@ -100,6 +105,7 @@ class Weights:
             path = _effective(cells, stored)
             key = (storage_of(tensor), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
             paths.setdefault(key, []).append(path)
+            self._paths.add(path)
             tensors[key] = tensor
         for key, tensor in tensors.items():
             shape = tuple(tensor.shape)
@@ -111,14 +117,18 @@ class Weights:
 
     def has(self, path: str) -> bool:
         """Whether the array of that name is a tensor of the network, or made of one."""
-        return any(path in array.paths for array in self._arrays)
+        return path in self._paths
 
     def origin(self, tensor: torch.Tensor) -> _Origin | _Gathered | None:
         """Where the elements of a tensor come from; None of one that is no weight."""
         found = self._origins.get(storage_of(tensor))
         if found is None:
             return None
-        return next((one for one in found if one.holds(int(tensor.storage_offset()))), None)
+        position = int(tensor.storage_offset())
+        for one in found:
+            if one.holds(position):
+                return one
+        return None
 
     def made(self, source: torch.Tensor, result: torch.Tensor) -> None:
         """`result`, of the same shape, was made of `source` element by element."""

@@ -49,7 +49,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        operands = list(tensors((args, kwargs)))
+        operands = list(_operands(args, kwargs))
         shaded = [t for t in operands if self._known(t)]
         mutable = self.numbers and not self.opaque and func._schema.is_mutable and args
         self.before = args[0].clone() if mutable and isinstance(args[0], torch.Tensor) else None
@@ -149,7 +149,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for value in made:
                 if self.shadow(value) is not None:
                     self.put(value, None)
-        weights = [t for t in tensors((args, kwargs)) if self.weights.origin(t) is not None]
+        weights = [t for t in _operands(args, kwargs) if self.weights.origin(t) is not None]
         for value in made if weights else ():
             if not value.is_floating_point() or is_view(value, args, kwargs):
                 continue
@@ -227,6 +227,15 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors(getattr(value, field))
 
 
+def _operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
+    """The tensors that an operation is given, by themselves or in a list."""
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from (item for item in value if isinstance(item, torch.Tensor))
+
+
 def is_view(value: torch.Tensor, args: Any, kwargs: Any) -> bool:
     key = value.untyped_storage()._cdata
-    return any(t.untyped_storage()._cdata == key for t in tensors((args, kwargs)) if t.layout == torch.strided)
+    return any(t.untyped_storage()._cdata == key for t in _operands(args, kwargs) if t.layout == torch.strided)

@@ -50,7 +50,7 @@ def traced(
     Without `numbers` the run may be one of tensors that have shapes only; there are no gains then.
     """
     flow = Flow(cells)
-    parts = list(named(model))
+    parts = list(named(model, linked=False))
     arrays = _arrays(parts) if told is None else told.arrays
     tracer = Tracer(flow, Weights(cells, _with_fakes(arrays)), RULES, numbers)
     block = cells.add("", "", 1, text=INPUT)
@@ -103,13 +103,19 @@ def _held_elsewhere(parts: Iterable[Named]) -> Iterator[torch.Tensor]:
     """Tensors that modules hold as plain attributes, or in lists and dicts: constants of the network."""
     for part in parts:
         for name, value in part.module.__dict__.items():
-            held = value.values() if type(value) is dict and name not in _OWN else value
-            for item in held if isinstance(held, (list, tuple, type({}.values()))) else (held,):
-                if isinstance(item, torch.Tensor) and item.layout == torch.strided:
-                    yield item
+            if not name.startswith("_") and type(value) not in _SCALARS:
+                for item in _one_deep(value):
+                    if isinstance(item, torch.Tensor) and item.layout == torch.strided:
+                        yield item
 
 
-_OWN = ("_parameters", "_buffers", "_modules")
+_SCALARS = (bool, int, float, str, type(None))
+
+
+def _one_deep(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 @contextmanager

@@ -62,12 +62,14 @@ def follow(
     numbers: bool,
     around: Callable[[Tracer, Callable[[], AbstractContextManager[Any]]], AbstractContextManager[None]],
 ) -> Traced:
-    """Follow every neuron through one run, operation by operation. `around` is entered for the run, and given the tracer
-    and what to be in while it is not to see what is done."""
+    """Follow every neuron through one run, operation by operation.
+
+    `around` is entered for the run, and given the tracer and what to be in while that is not to see what is done.
+    """
     arrays = []
-    for layer in cells.model.layers.values():
-        arrays += [
-            (array.path, array.storage.variable.value) for array in layer.arrays if hasattr(array.storage, "variable")
-        ]
+    for array in (array for layer in cells.model.layers.values() for array in layer.arrays):
+        variable = getattr(array.storage, "variable", None)
+        if variable is not None:
+            arrays.append((array.path, variable.value))
     told = tracing.Told(arrays, lambda tracer: around(tracer, _disable_current_modes))
     return tracing.traced(model, cells, call, inputs, numbers, told)
