@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,8 @@ from .shadow import LABEL, SHIFT
 __all__ = ["Mixed", "Touch", "Traced"]
 
 Ints = npt.NDArray[np.int64]
-Counts = npt.NDArray[np.int32]
+Counts = npt.NDArray[Any]
+"""Whole numbers; a trace of a large network keeps them narrow."""
 Floats = npt.NDArray[np.float64]
 
 

@@ -82,6 +82,8 @@ class Flow:
     def touched(self, arrays: Iterable[tuple[str, int]], shadow: Shadow, along: int) -> None:
         """Parameters that are no weights meet an array: an axis of each lies along the axis `along` of the shadow."""
         size, planes = shadow.shape[along], shadow.codes.shape[0]
+        if not planes:
+            return
         labels = np.moveaxis(label_of(shadow.codes), along + 1, -1).reshape(planes, -1, size)
         if labels.shape[1] > 1 and (labels == labels[:, :1]).all():
             labels = labels[:, :1]

@@ -1,4 +1,4 @@
-"""Every neuron followed to all that listen to it: held to brute force, to finite differences and to published counts."""
+"""Every neuron followed to all that listen: held to brute force, to finite differences and to published counts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-import patchclamp as pc
 import pytest
 import torch
+from tests.support.wiring_zoo import ZOO, published
+from torch import nn
+
+import patchclamp as pc
 from patchclamp.errors import RunError
 from patchclamp.flow.cells import Cells
 from patchclamp.flow.edges import Traced
 from patchclamp.testing.oracle import gains_by_difference, listeners
-from tests.support.wiring_zoo import ZOO, published
-from torch import nn
 
 Slots = dict[tuple[str, str, str, int], tuple[float, float, float]]
 THROUGH_STATES = ("mamba",)

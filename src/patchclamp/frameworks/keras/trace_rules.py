@@ -48,7 +48,8 @@ def whole(layer: Any) -> bool:
     """Whether a layer is followed as a whole where every operation can be seen.
 
     The parts of recurrent layers and norms would say less, those of a convolution that fills up its margins would count
-    these as places that it reads, and from sums of whole numbers, as of quantised layers, nobody can be followed.
+    these as places that it reads, and sums of whole numbers, as of quantised layers, and of a table that is read both
+    ways would lose the trail.
     """
     coded = getattr(layer, "quantization_mode", None) is not None or getattr(layer, "lora_enabled", False) is True
     if isinstance(layer, BOUNDARIES) or coded:
@@ -195,4 +196,5 @@ BOUNDARIES = (
     keras.layers.GroupNormalization,
     keras.layers.UnitNormalization,
     keras.layers.Normalization,
+    keras.layers.ReversibleEmbedding,
 )

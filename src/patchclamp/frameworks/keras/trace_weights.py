@@ -67,13 +67,25 @@ def product(call: Call, equation: str, array: Array, shadow: Shadow | None, ente
 
 
 def embedding(call: Call) -> None:
-    if call.given.get("reverse"):
+    if not call.given.get("reverse"):
+        call.give(call.fresh(call.found(call.array("embeddings"), [1], []).labels, call.shape, -1))
+    elif call.layer.tie_weights:
+        call.give(_tied(call))
+    else:
         lead = string.ascii_letters[: len(call.x.shape) - 1]
         back = call.array("reverse_embeddings")
         call.give(product(call, f"{lead}Z,ZY->{lead}Y", back, call.shadow, call.x.shape))
-        return
-    table = call.array("embeddings")
-    call.give(call.fresh(call.found(table, [1], []).labels, call.shape, -1))
+
+
+def _tied(call: Call) -> Shadow:
+    """A table that is read the other way: its rows weigh, which as neurons have no name of their own."""
+    table, cells = call.array("embeddings"), call.flow.cells
+    count, width = table.shape
+    reader = cells.reads(call.name, table.name, table.path, (("neuron", width),))
+    if call.shadow is not None:
+        call.flow.weighed(reader, np.arange(width), call.shadow)
+    rows = cells.add(call.name, table.name, count, array=True)
+    return call.fresh(rows.start + np.arange(count), call.shape, -1)
 
 
 def conv(call: Call) -> None:

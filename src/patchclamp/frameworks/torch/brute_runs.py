@@ -59,11 +59,11 @@ See = Callable[[Call, int, torch.Tensor], None]
 """Told of every input of a weighing call of another run: the call of the clean run, which argument, what it is now."""
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[misc]
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """One run: the clean one records, any other is frozen to it, shifted, and seen."""
 
     def __init__(self, bench: Bench, shift: Shift | None, see: See | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bench, self.shift, self.see = bench, shift, see
         self.turns: Counter[Any] = Counter()
 
