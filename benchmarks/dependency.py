@@ -36,6 +36,7 @@ PIXELS, TOKENS = 32, 8
 PAGE = Path(__file__).parent.parent / "docs" / "wiring-compared.md"
 BEGIN, END = "<!-- dependency: begin -->", "<!-- dependency: end -->"
 MISSING = "torch-pruning is not installed: pip install torch-pruning==1.6.1 --no-deps"
+FULL = ", full size"
 Slots: TypeAlias = set[tuple[str, int]]
 """(name of the module that reads, which of its inputs)."""
 
@@ -149,14 +150,120 @@ def compare(name: str, seed: int = 0) -> Compared:
 
 def names() -> tuple[str, ...]:
     """The networks in full size, then the small ones."""
-    return (*published(), *ZOO)
+    return (*(name + FULL for name in published()), *ZOO)
 
 
 def _built(name: str) -> tuple[nn.Module, Any]:
-    full = published().get(name.removesuffix(FULL))
-    if full is not None and (name.endswith(FULL) or name not in ZOO):
-        return full.build(TOKENS if name.startswith("gpt2") else PIXELS)
+    if name.endswith(FULL):
+        plain = name.removesuffix(FULL)
+        return published()[plain].build(TOKENS if plain == "gpt2" else PIXELS)
     return ZOO[name]()
 
 
-FULL = " small"
+def _sample(wiring: Any, seed: int) -> Iterator[tuple[str, int, str]]:
+    """Random neurons of each layer that ran: the module whose weights they have, their number in it, the address."""
+    cells, chance = wiring.traced.cells, random.Random(seed)
+    blocks: dict[int, list[int]] = defaultdict(list)
+    for label in wiring.traced.ran.tolist():
+        block = cells.of(label)
+        if not block.text and not block.array:
+            blocks[block.start].append(label)
+    for start, labels in sorted(blocks.items()):
+        block = cells.of(start)
+        path = wiring.model.layers[block.layer].populations[block.population].placed[0].array.path
+        for label in chance.sample(labels, min(PER_LAYER, len(labels))):
+            yield path.rpartition(".")[0], label - start, cells.text(label)
+
+
+def _heard(wiring: Any, address: str) -> dict[tuple[str, int], tuple[str, ...]]:
+    """The slots that hear a neuron directly, by the module that has the array, with the tags of the path."""
+    found = {}
+    for one in wiring.outgoing(address):
+        if one.direct and not one.output:
+            module = one.reader.path.rpartition(".")[0]
+            found.update({(module, int(slot)): one.tags for slot in one.slots})
+    return found
+
+
+def _one(
+    found: Compared, wiring: Any, theirs: Theirs, modules: dict[str, nn.Module], asked: tuple[str, int, str]
+) -> None:
+    """Ask both for one neuron, and name each difference."""
+    module, number, address = asked
+    ours = _heard(wiring, address)
+    slots, partners = theirs.heard(modules[module], number)
+    found.asked += 1
+    found.equal += set(ours) == slots
+    found.same += len(set(ours) & slots)
+    found.ours += len(set(ours) - slots)
+    found.theirs += len(slots - set(ours))
+    for slot in set(ours) - slots:
+        found.why[_unseen(theirs, modules[slot[0]], ours[slot])] += 1
+    extra = slots - set(ours)
+    if extra:
+        of_partners = {slot for one in partners for slot in _of_channel(wiring, *one)}
+        found.why[PARTNERS] += len(extra & of_partners)
+        found.why[WRONG] += len(extra - of_partners)
+    found.why += Counter()  # without what is 0
+
+
+PARTNERS = "theirs: read other channels that must go too"
+WRONG = "theirs: read neither"
+THROUGH_TIME = "ours: its own layer, one step later"
+KIND = "ours: read by {}"
+MISSED = "ours: not in the group"
+
+
+def _unseen(theirs: Theirs, module: nn.Module, tags: Sequence[str]) -> str:
+    if "through time" in tags:
+        return THROUGH_TIME
+    return MISSED if theirs.knows(module) else KIND.format(type(module).__name__)
+
+
+def _of_channel(wiring: Any, module: str, channel: int) -> Slots:
+    """The slots that hear a channel of a module, of which several may be neurons of one layer."""
+    for block in wiring.traced.cells.blocks:
+        if block.layer == module and not block.population and channel < block.count:
+            return set(_heard(wiring, wiring.traced.cells.text(block.start + channel)))
+    return set()
+
+
+HEADER = (
+    "| network | graph built in | neurons asked | equal answers | same slots | only ours | only theirs | why |\n"
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+)
+
+
+def table(results: Sequence[Compared]) -> str:
+    """The totals in words, and a Markdown table with one row for each network."""
+    done = [one for one in results if not one.failed]
+    asked, equal = sum(one.asked for one in done), sum(one.equal for one in done)
+    silent = sum(sum(one.silent.values()) for one in done)
+    head = f"{len(results)} networks; the graph is built for {len(done)}. "
+    head += f"There it answers for {asked:,} of {asked + silent:,} neurons, for {equal:,} of them with exactly the same slots."
+    return "\n".join([head, "", HEADER, *(one.row() for one in results)])
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dependency", description=__doc__)
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="these networks alone")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/wiring-compared.md")
+    given = parser.parse_args(arguments)
+    if not installed():
+        print(MISSING, file=sys.stderr)
+        return 2
+    torch.set_num_threads(1)
+    results = []
+    for name in given.only or names():
+        results.append(compare(name))
+        print(results[-1].row(), flush=True)
+    text = table(results)
+    print(text.partition("\n")[0])
+    if given.write:
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

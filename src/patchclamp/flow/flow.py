@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from .cells import Cells, Reader
 from .columns import Piece, columns
 from .edges import Mixed, Traced
-from .registry import Groups, Tags
-from .shadow import LABEL, SHIFT, Floats, Ints, Shadow, label_of
+from .registry import Groups, Tags, pairs_of
+from .shadow import LABEL, SHIFT, Floats, Ints, Shadow, coded, label_of
 
 __all__ = ["Flow"]
 
@@ -90,6 +90,14 @@ class Flow:
         rows = labels.reshape(-1, size).astype(np.int32)
         for array in arrays:
             self._touches.setdefault(array, []).append(rows)
+
+    def mixture(self, groups: Sequence[Ints], words: Sequence[str], shape: tuple[int, ...]) -> Ints:
+        """The codes of what several groups make together at each element, broadcast."""
+        found = np.broadcast_to(groups[0], shape)
+        for other in groups[1:]:
+            pairs, which = pairs_of(found, np.broadcast_to(other, shape))
+            found = np.array([self.groups.union(pair) for pair in pairs], np.int64)[which].reshape(shape)
+        return coded(found, self.tags.number(words))
 
     def note(self, text: str) -> None:
         """Where the trail may be lost."""

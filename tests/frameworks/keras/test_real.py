@@ -196,3 +196,41 @@ def test_the_edge_map_of_the_coffee_cup(edges: tuple[HED, str]) -> None:
     for axis in (0, 1):
         strength = np.apply_along_axis(lambda line: np.convolve(line, ramp / ramp.sum(), "same"), axis, strength)
     assert np.corrcoef(found.reshape(-1), strength.reshape(-1))[0, 1] > 0.7
+
+
+def test_who_listens_to_a_neuron_of_sleep(sleep: Sleep) -> None:
+    """Every unit hears what is below it and itself, and nobody else; a step of a bias changes what the gain says."""
+    wiring = sleep.live.wiring(sleep.x)
+    heard = 36 + 2 * 64 + 2 * 8 + 2 * 16 + 2 * 8 + 16
+    assert len(wiring) == heard and not wiring.notes
+    bias, before = sleep.network.get_layer("dense").bias, sleep.middle("re_lu")
+    for number in range(0, 64, 9):
+        listeners = {one.address: one for one in sleep.live[f"dense[{number}]"].outgoing()}
+        assert set(listeners) == {"bidirectional.forward_layer", "bidirectional.backward_layer"}
+        step = np.zeros(64, "float32")
+        step[number] = 2**-9
+        kept = numbers(bias.value).copy()
+        bias.assign(kept + step)
+        changed = (sleep.middle("re_lu") - before) / 2**-9
+        bias.assign(kept)
+        assert set(np.flatnonzero(np.abs(changed).max(axis=(0, 1)))) <= {number}
+        for one in listeners.values():
+            assert list(one.slots) == [number]
+            np.testing.assert_allclose(one.gain, changed[..., number].mean(), atol=0.02)
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="Keras has no graph of a subclassed model")
+def test_who_listens_in_the_edge_detector(edges: tuple[HED, str]) -> None:
+    """A subclassed model: each filter is heard by the next block, and the last of a block by its side output, too."""
+    live = pc.open(edges[0])
+    x = np.random.default_rng(0).standard_normal((1, 32, 32, 3)).astype("float32") * 50
+    wiring = live.wiring(x)
+    assert not wiring.notes
+    depths = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]
+    assert len(wiring) == 3 + sum(filters * depth for filters, depth in depths) - 512 + sum(
+        filters for filters, _ in depths
+    ) + 5
+    for block in range(1, 6):
+        (side,) = live[f"dsn{block}[0]"].outgoing()
+        assert side.address == "fuse" and list(side.slots) == [block - 1]
+        assert np.isclose(side.gain, 1, atol=1e-6)  # a mean of neighbours

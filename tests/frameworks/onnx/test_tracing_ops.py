@@ -532,6 +532,50 @@ def test_every_round_of_a_loop_is_followed(tmp_path: Path) -> None:
     assert found.notes == ()
 
 
+def test_a_loop_whose_arrays_grow_is_named(tmp_path: Path) -> None:
+    inside = body(
+        [
+            node("Identity", ["cond"], ["on"]),
+            node("Concat", ["state", "first"], ["next"], axis=0),
+        ],
+        [info("on", 9), info("next")],
+        inputs=[
+            helper.make_tensor_value_info("i", 7, ()),
+            helper.make_tensor_value_info("cond", 9, ()),
+            info("state"),
+        ],
+    )
+    nodes = [
+        node("MatMul", ["x", "u"], ["first"], name="first"),
+        node("Neg", ["first"], ["start"]),
+        node("Loop", ["n", "", "start"], ["last"], name="loop", body=inside),
+        node("MatMul", ["last", "v"], ["y"], name="out"),
+    ]
+    made = graphs.model(nodes, {"x": floats(2, 4)}, {"u": floats(4, 3), "v": floats(3, 2), "n": np.array(4)})
+    found = traced(opened(tmp_path, made), floats(2, 4))
+    assert found.notes == ("unknown from Loop at loop",)
+    assert {key[:2] for key in mixtures(found) if key[0] == "first"} == {("first", at) for at in range(3)}
+    with pytest.raises(pc.RunError, match="does not fit"):
+        traced(opened(tmp_path, made), floats(2, 5))
+
+
+def test_gates_that_are_nodes_are_said_to_be(tmp_path: Path) -> None:
+    nodes = [
+        node("Gemm", ["x", "rnn.weight_ih"], ["g"], name="/rnn/Gemm", transB=1),
+        node("Split", ["g"], ["i", "f", "c", "o"], axis=1, num_outputs=4),
+        *(node("Sigmoid", [gate], [f"{gate}s"]) for gate in "io"),
+        node("Tanh", ["c"], ["cs"]),
+        node("Mul", ["is", "cs"], ["m"]),
+        node("Mul", ["m", "os"], ["h"]),
+        node("MatMul", ["h", "v"], ["y"], name="out"),
+    ]
+    weights = {"rnn.weight_ih": floats(12, 4), "rnn.weight_hh": floats(12, 3), "v": floats(3, 2)}
+    found = traced(opened(tmp_path, graphs.model(nodes, {"x": floats(2, 4)}, weights)), floats(2, 4))
+    heard = [key for key in connections(found) if key[0] == "rnn"]
+    assert heard == [("rnn", unit, "out.weight", unit) for unit in range(3)]
+    assert found.notes == ("gains of rnn are per unit of its gates' sums: its equations are nodes",)
+
+
 def test_a_scan_hands_each_round_its_slice(tmp_path: Path) -> None:
     inside = body(
         [

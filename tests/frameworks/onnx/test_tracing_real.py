@@ -77,6 +77,14 @@ def test_the_other_branch_is_heard_at_the_other_rate() -> None:
     assert slow.notes == ()
 
 
+def test_gates_that_are_nodes_of_the_graph_are_said_to_be() -> None:
+    _, found = opened("silero-vad", "silero_vad_op18_ifless.onnx", SILERO["silero_vad.onnx"])
+    assert found.notes == ("gains of model.decoder.rnn are per unit of its gates' sums: its equations are nodes",)
+    direct = connections(found)
+    heard = {key[1:] for key in direct if key[0] == "model.decoder.rnn"}
+    assert heard == {(unit, "model.decoder.decoder.2.weight", unit) for unit in range(128)}
+
+
 def test_brute_force_finds_the_same_in_a_speech_detector() -> None:
     name = "silero_vad_16k_op15.onnx"
     net, found = opened("silero-vad", name, SILERO[name])

@@ -68,6 +68,7 @@ def _weighed(call: Call, what: tuple[_Factor, _Factor, str], sizes: dict[str, in
     gives = [letter for letter in w.letters if letter in out and letter not in x.letters]
     places = [[w.letters.index(letter) for letter in part] for part in (gives, into, batch)]
     found = call.tracer.weights.found(held, places[0], places[1], places[2], call.layer)
+    _apart(call, found)
     if x.shadow is not None:
         lead = [letter for letter in x.letters if letter not in batch and letter not in into]
         turned = x.shadow.turned([x.letters.index(letter) for letter in (*lead, *batch, *into)])
@@ -77,6 +78,15 @@ def _weighed(call: Call, what: tuple[_Factor, _Factor, str], sizes: dict[str, in
     labels = found.labels.transpose([names.index(letter) for letter in out if letter in names])
     wide = labels.reshape([sizes[letter] if letter in names else 1 for letter in out])
     return fresh(call.flow, wide, tuple(sizes[letter] for letter in out), call.numbers)
+
+
+def _apart(call: Call, found: Found) -> None:
+    """A recurrent layer whose equations are nodes of the graph: what its weights give are the sums of its gates."""
+    layers = call.flow.cells.model.layers
+    for reader, _ in found.reads:
+        cells = layers[reader.layer].populations.get(reader.population) if reader.layer in layers else None
+        if cells is not None and any(facet.name == "gate" for facet in cells.facets):
+            call.flow.note(f"gains of {reader.layer} are per unit of its gates' sums: its equations are nodes")
 
 
 def _read(call: Call, found: Found, shadow: Shadow) -> None:
@@ -163,6 +173,13 @@ def _einsum(call: Call) -> None:
     call.put(_product(call, a, b, out.replace("...", "".join(free[:most]))))
 
 
+def _whole(call: Call, found: Found, channels: int) -> None:
+    """Slots are channels of the whole input, where the kind that was inferred knows of the groups."""
+    for reader, _ in found.reads:
+        if reader.placed is not None and reader.slots < channels:
+            call.flow.note(f"slots of {reader.path} are counted within a group: its kind is inferred without groups")
+
+
 @dataclass(frozen=True)
 class _Kernel:
     """The weights of one group: the first channel that it reads, the first that it gives, how many it reads."""
@@ -191,6 +208,7 @@ def _conv(transposed: bool = False, weight: int = 1) -> Rule:
                 key = (..., slice(kernel.reads, kernel.reads + kernel.width))
                 part = flat.each(lambda plane, key=key: plane[key])  # type: ignore[misc]
                 _read(call, kernel.found, part)
+                _whole(call, kernel.found, held.shape[0] if transposed else held.shape[1] * call.said.get("group", 1))
         wide = labels.reshape([-1 if axis == 1 else 1 for axis in range(len(shape))])
         found = fresh(call.flow, wide, shape, call.numbers)
         added = call.shadow(3) if call.op == "FusedConv" else None

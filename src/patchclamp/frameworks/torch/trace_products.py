@@ -284,16 +284,16 @@ def _attention(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
     lead = _letters(query.ndim - 2)
     sizes = dict(zip(lead, query.shape, strict=False))
     sizes |= {"Q": query.shape[-2], "K": key.shape[-2], "D": query.shape[-1], "V": value.shape[-1]}
-    scores = contracted(tracer.flow, f"{lead}QD,{lead}KD->{lead}QK", (q, None), (k, None), sizes)
+    # Through the pattern each result hears its own query, all keys of its head, and what is added to its scores.
+    over, rank = tracer.flow.groups.over, query.ndim
+    groups = [] if q is None else [over(q, [rank - 1])]
+    groups += [] if k is None else [over(k, [rank - 2, rank - 1])[..., None]]
     added = tracer.shadow(given.get("attn_mask"))
-    if added is not None:  # a learned bias of the scores
-        wide = added.spread((*across, query.shape[-2], key.shape[-2]))
-        scores = wide if scores is None else merged(tracer.flow, scores, wide)
+    groups += [] if added is None else [over(added.spread((*query.shape[:-1], key.shape[-2])), [rank - 1])]
     mixed = None
-    if scores is not None:
-        group = tracer.flow.groups.over(scores, [len(sizes) - 3])
-        tag = tracer.flow.tags.number(("attention", "pattern"))
-        mixed = np.broadcast_to(np.where(group > 0, group | tag << 32, 0)[..., None], result.shape)
+    if groups:
+        mixed = tracer.flow.mixture(groups, ("attention", "pattern"), tuple(query.shape[:-1]))[..., None]
+        mixed = np.broadcast_to(mixed, result.shape)
     none = np.zeros((0, *result.shape), np.int64)
     found = Shadow(none, none.astype(float), mixed)
     if v is not None:

@@ -187,7 +187,8 @@ class Weights:
         assert origin is not None
         given = origin.elements(_positions(tensor, [*batch, *out]))
         read = _positions(tensor, [*batch, *into])
-        kernel = origin.elements(_positions(tensor, set(range(tensor.ndim)) - {*batch, *out, *into})) & WITHIN
+        inner = set(range(tensor.ndim)) - {*batch, *out, *into}
+        kernel = origin.elements(_positions(tensor, inner)) & WITHIN if inner else None
         labels = np.zeros(given.shape, np.int64)
         reads: list[tuple[Reader, Ints]] = []
         for array in (self._arrays[number] for number in np.unique(given >> ARRAY).tolist() if number >= 0):
