@@ -63,12 +63,28 @@ def merged(flow: Flow, a: Shadow, b: Shadow) -> Shadow:
         first = a if a.codes.shape[0] else b
         return Shadow(first.codes, first.gains, mixed)
     numbers = a.gains is not None and b.gains is not None
+    if _apart(a, b):
+        both = None
+        if a.gains is not None and b.gains is not None:
+            both = np.concatenate([a.gains, np.where(b.codes != 0, b.gains, 0.0)])
+        return Shadow(np.concatenate([a.codes, b.codes]), both, mixed)
     codes = list(a.codes)
     gains: list[Any] = list(a.gains) if numbers and a.gains is not None else [None] * len(codes)
     for at, plane in enumerate(b.codes):
         gain = b.gains[at] if numbers and b.gains is not None else None
         _laid(flow, codes, gains, plane, gain)
     return Shadow(np.stack(codes), np.stack(gains) if numbers else None, mixed)
+
+
+def _apart(a: Shadow, b: Shadow) -> bool:
+    """Whether no neuron can be in both and no plane of the first has room: as of the terms of a residual sum."""
+    if not a.codes.all():
+        return False
+    axes = tuple(range(1, a.codes.ndim))
+    own, other = label_of(a.codes), label_of(b.codes)
+    low, high = own.min(axis=axes), own.max(axis=axes)
+    least, most = np.where(other == 0, LABEL, other).min(axis=axes)[:, None], other.max(axis=axes)[:, None]
+    return bool(((most < low) | (least > high)).all())
 
 
 def _laid(flow: Flow, codes: list[Ints], gains: list[Any], plane: Ints, gain: Any) -> None:

@@ -227,9 +227,10 @@ def test_who_listens_in_the_edge_detector(edges: tuple[HED, str]) -> None:
     wiring = live.wiring(x)
     assert not wiring.notes
     depths = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)]
-    assert len(wiring) == 3 + sum(filters * depth for filters, depth in depths) - 512 + sum(
-        filters for filters, _ in depths
-    ) + 5
+    assert (
+        len(wiring)
+        == 3 + sum(filters * depth for filters, depth in depths) - 512 + sum(filters for filters, _ in depths) + 5
+    )
     for block in range(1, 6):
         (side,) = live[f"dsn{block}[0]"].outgoing()
         assert side.address == "fuse" and list(side.slots) == [block - 1]

@@ -52,6 +52,8 @@ def test_connections_and_gains_are_those_of_the_torch_network(name: str, tmp_pat
         np.testing.assert_allclose(found[key], gain, rtol=1e-5, atol=1e-5, err_msg=str(key))
     assert len(mixtures(file)) == len(mixtures(live))
     assert (file.notes, live.notes) == ((), ())
+    met = [{(touch.path, len(touch.index)) for touch in one.touches} for one in (file, live)]
+    assert met[0] == met[1], met
     assert {file.cells.text(label) for label in file.outputs} == {live.cells.text(label) for label in live.outputs}
 
 

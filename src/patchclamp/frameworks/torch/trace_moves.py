@@ -18,6 +18,8 @@ __all__ = ["moved", "padded", "resized", "scattered", "shaped", "side_by_side"]
 def moved(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     """Elements go to other places: the operation itself is carried out on the planes of the first argument."""
     results = list(tensors(out))
+    if all(shares(result, args[0]) for result in results):
+        return
     shadow = tracer.shadow(args[0])
     for number, result in enumerate(results):
         if shadow is None or shares(result, args[0]):
@@ -33,9 +35,10 @@ def moved(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> Non
 
 def shaped(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     """A tensor in another shape. Where the positions of a map become features the path says so: flatten."""
-    moved(tracer, func, args, kwargs, out)
-    shadow = tracer.shadow(out)
-    if shadow is None or not 1 < out.ndim < args[0].ndim or not len(shadow.codes):
+    if not shares(out, args[0]):
+        moved(tracer, func, args, kwargs, out)
+    shadow = tracer.shadow(out) if 1 < out.ndim < args[0].ndim else None
+    if shadow is None or not len(shadow.codes):
         return
     row = shadow.codes[0].reshape(-1, out.shape[-1])[0]
     row = row[row > 0]
