@@ -129,6 +129,9 @@ class Block(nn.Module):
         super().__init__()
         self.table, self.places = nn.Embedding(11, 12), nn.Parameter(torch.randn(9, 12))
         self.norm1, self.norm2 = nn.LayerNorm(12), nn.LayerNorm(12)
+        for norm in (self.norm1, self.norm2):  # the exporter makes one of those that are the same
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
         self.qkv, self.out, self.up, self.down = (
             nn.Linear(12, 36),
             nn.Linear(12, 12),

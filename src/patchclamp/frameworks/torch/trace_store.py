@@ -14,7 +14,8 @@ from ...flow.shadow import Ints, Shadow
 __all__ = ["Store", "storage_of"]
 
 SWEEP = 512
-"""After how many new storages those that are gone are forgotten."""
+LARGE = 1 << 25
+"""After how many new storages, and how many bytes of shadows, those of storages that are gone are forgotten."""
 
 
 def storage_of(tensor: torch.Tensor) -> int:
@@ -39,6 +40,7 @@ class Store:
     def __init__(self) -> None:
         self._held: dict[int, _Held] = {}
         self._new = 0
+        self._bytes = 0
 
     def __contains__(self, tensor: torch.Tensor) -> bool:
         return storage_of(tensor) in self._held
@@ -81,6 +83,7 @@ class Store:
         if whole and shadow.empty:
             held.codes = held.gains = held.mixed = None
             return
+        self._bytes += shadow.codes.nbytes * (1 if shadow.gains is None else 2)
         if whole:
             held.codes = np.ascontiguousarray(shadow.codes).reshape(planes, size)
             held.gains = None if shadow.gains is None else np.ascontiguousarray(shadow.gains).reshape(planes, size)
@@ -115,8 +118,8 @@ class Store:
         if held is None:
             held = self._held[key] = _Held(_alive(tensor), tensor.element_size())
             self._new += 1
-            if self._new > SWEEP:
-                self._new = 0
+            if self._new > SWEEP or self._bytes > LARGE:
+                self._new = self._bytes = 0
                 self._held = {name: one for name, one in self._held.items() if not one.alive.expired()}  # type: ignore[no-untyped-call]
         elif held.width != tensor.element_size() and held.codes is None:
             held.width = tensor.element_size()
