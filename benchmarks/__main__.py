@@ -1,4 +1,6 @@
-"""Run the benchmarks and print one Markdown table: `python -m benchmarks [cold] [files] [live] [frameworks] [--write]`.
+"""Run the benchmarks and print one Markdown table.
+
+    python -m benchmarks [cold] [files] [live] [frameworks] [wiring] [--write]
 
 `--write` also puts the table into README.md and docs/benchmarks.md, between their marks.
 """
@@ -14,7 +16,7 @@ from pathlib import Path
 
 from .measure import HEADER, Result
 
-_GROUPS = ("cold", "files", "live", "frameworks")
+_GROUPS = ("cold", "files", "live", "frameworks", "wiring")
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 

@@ -23,6 +23,7 @@ from .shown import Shown
 from .silenced import Rule, Silenced, constant, mean, resampled, shuffled
 from .tape import Tape, around, same, weighted
 from .views import source
+from .wiring.table import refuse_stale
 
 __all__ = ["Ablated", "To", "ablate", "ablated", "consumers"]
 
@@ -185,6 +186,8 @@ class _Chosen:
                 only.setdefault(layer.name, []).append(_part(model, item))
         for name in whole:
             only.pop(name, None)
+        for one in held:
+            _refuse_own(one, whole | set(only))
         return cls(tuple(names), frozenset(whole | set(only)), only)
 
 
@@ -228,6 +231,16 @@ def _refuse_inside(model: Model, one: Silenced) -> None:
         raise KindError(
             f"the consumers of these neurons are inside {inside!r}, where they cannot be chosen",
             "leave at= out: then every consumer hears the replaced value",
+        )
+
+
+def _refuse_own(one: Silenced, chosen: set[str]) -> None:
+    """A recurrent layer reads its own units from step to step, within one call."""
+    layer = one.neurons.layer
+    if layer.name in chosen and layer.kind is not None and layer.kind.places:
+        raise KindError(
+            f"{layer.name!r} hears its own units from step to step, inside one operation, where it cannot be chosen",
+            "choose other consumers, or leave at= out: then every consumer hears the replaced value",
         )
 
 
@@ -343,6 +356,7 @@ def _runner(model: Model) -> Runner:
             f"neurons of a {model.framework} network cannot be silenced in a run",
             "edit their weights instead: with net.edit() as edit: edit[...].zero()",
         )
+    refuse_stale(model)
     runner: Runner = model.runner
     return runner
 

@@ -14,7 +14,7 @@ from .closure import Closure
 from .errors import EditError
 from .flow.cells import Block, Reader
 from .locate import address_of
-from .model import LayerInfo, Neurons, Population
+from .model import LayerInfo, Neurons, Population, plural
 from .plan import Setting, Take, Work, longest
 from .regular import Shears, even
 
@@ -96,7 +96,7 @@ class Cutting:
             )
         layer = model.layers[block.layer]
         cells = layer.populations[block.population]
-        noun = cells.noun if gone.sum() == 1 else f"{cells.noun}s"
+        noun = cells.noun if gone.sum() == 1 else plural(cells.noun)
         what = f"{block.layer}.{block.population}" if block.population else block.layer
         if gone.all():
             raise EditError(f"these are all the {noun} of {what}", "keep at least one: a layer without any cannot run")

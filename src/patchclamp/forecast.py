@@ -157,7 +157,10 @@ def forecast(wiring: Wiring, neurons: Neurons, delta: Any = 1.0) -> Forecast:
     notes: dict[str, None] = {}
     for number, change in zip(neurons.numbers, deltas.tolist(), strict=True):
         one = Neurons(neurons.layer, neurons.population, (number,), neurons.fixed, single=True)
-        connections = list(wiring.outgoing(one))
+        outgoing = wiring.outgoing(one)
+        connections = list(outgoing)
+        if outgoing.why:
+            notes[outgoing.why] = None
         for connection in connections:
             if connection.output:
                 continue

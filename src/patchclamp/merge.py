@@ -17,7 +17,7 @@ from .arrays import Array
 from .closure import Closure
 from .cutting import Cutting
 from .errors import EditError
-from .flow.cells import Cells, Reader
+from .flow.cells import Reader
 from .model import LayerInfo, Model, Neurons, Population
 from .parts.tree import Fields, Heading, Page
 from .plan import Blend, Change, Take, Work
@@ -25,6 +25,7 @@ from .proof import Allowed, Saved, carried_out, counted
 from .regular import Shears
 from .remove import labels_of
 from .shown import Shown
+from .wiring.table import traced
 
 __all__ = ["Merging", "Splitting", "merging", "splitting"]
 
@@ -133,7 +134,7 @@ def splitting(
 def _closure(model: Model, x: Any) -> Closure:
     if not hasattr(model.keeper, "resize"):
         raise EditError(f"only live PyTorch modules change their size, not {model.source}", "load it in torch")
-    return Closure(model, model.runner.trace(Cells(model), x))
+    return Closure(model, traced(model, x))
 
 
 def _times(factor: float) -> str:
@@ -189,6 +190,13 @@ def _alike(model: Model, closure: Closure, first: int, other: int, factor: float
             raise EditError(f"{touch.path} is another for {names[1]} than for {names[0]}", "they are heard differently")
     if factor == 1:
         return
+    layer, population, _ = closure.cells.neuron(first)
+    kind = model.layers[layer].kind
+    if kind is not None and kind.family == "recurrent" and not population:
+        raise EditError(
+            f"{names[1]} is {factor:.3g} times {names[0]}, and what a unit gives is not linear in its weights",
+            "units are twins where their weights are the same",
+        )
     for label in (first, other):
         words = {word for tag in np.unique(traced.tags[traced.source == label]) for word in traced.tag_names[tag]}
         if strange := sorted(words - HOMOGENEOUS):

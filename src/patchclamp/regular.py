@@ -14,7 +14,7 @@ from .errors import EditError
 from .flow.cells import Reader, coords_of
 from .frozen import dataclass
 from .layout import Layout
-from .model import LayerInfo, Placed, Population
+from .model import LayerInfo, Placed, Population, plural
 from .plan import Take
 
 __all__ = ["Shears", "even"]
@@ -165,11 +165,11 @@ def even(layer: LayerInfo, cells: Population, gone: Flags) -> dict[str, int]:
 def _ragged(layer: LayerInfo, cells: Population, counts: Ints) -> str:
     outer = " and ".join(axis.name for axis in cells.axes[:-1] if axis.size > 1)
     spread = ", ".join(str(n) for n in itertools.islice(counts.ravel().tolist(), 8))
-    return f"{layer.name} would keep {spread} {cells.noun}s in its parts ({outer}), which must have equally many"
+    return f"{layer.name} would keep {spread} {plural(cells.noun)} in its parts ({outer}), which must have equally many"
 
 
 def _hint(cells: Population) -> str:
     if any(axis.labels for axis in cells.axes):
-        labelled = next(axis for axis in cells.axes if axis.labels and axis.size > 1)
-        return f"take as many from each {labelled.name} ({', '.join(labelled.labels)}): which ones is free"
+        each = [f"{axis.name} ({', '.join(axis.labels)})" for axis in cells.axes if axis.labels and axis.size > 1]
+        return f"take as many from each {' and '.join(each)}: which ones is free"
     return f"take as many from each {cells.axes[0].name}, or whole {cells.axes[0].name}s"

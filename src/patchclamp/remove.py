@@ -14,17 +14,16 @@ from .address import Address, Step
 from .closure import Closure
 from .cutting import Cutting, Row
 from .errors import AddressError, EditError, KindError, nearest
-from .flow.cells import Cells
-from .flow.edges import Traced
 from .fold import folded
 from .locate import address_of
-from .model import Model, Neurons
+from .model import Model, Neurons, plural
 from .parts.tree import Column, Fields, Heading, Page, Table
 from .plan import Answer, Work
 from .proof import Allowed, Saved, carried_out, counted
 from .regular import Shears
 from .shown import Shown
 from .views import source
+from .wiring.table import traced
 
 __all__ = ["Removal", "Saved", "removal"]
 
@@ -133,9 +132,9 @@ def removal(
         raise EditError(
             f"neurons can be removed from live PyTorch modules, not from {model.source}", "load it in torch"
         )
-    traced: Traced = model.runner.trace(Cells(model), x)
+    found = traced(model, x)
     words = _words(model, asked)
-    closure = Closure(model, traced)
+    closure = Closure(model, found)
     wanted = np.concatenate([labels_of(closure, one) for one in asked]) if asked else np.zeros(0, np.int64)
     if not len(wanted):
         raise EditError("no neuron was chosen", "nothing was changed")
@@ -152,7 +151,7 @@ def removal(
     work = cutting.work()
     if options["fold"]:
         work = folded(x, closure, cutting, work)
-    mixed = bool(closure.removed[np.concatenate([np.zeros(0, np.int64), *traced.groups])].any())
+    mixed = bool(closure.removed[np.concatenate([np.zeros(0, np.int64), *found.groups])].any())
     rerouted, read = bool(closure.dropped.any()), list(cutting.read.values())
     return Removal(
         model, x, words, work, cutting.rows, along, read, options["exact"], rerouted, options["fold"], mixed, changed
@@ -180,7 +179,7 @@ def labels_of(closure: Closure, neurons: Neurons) -> Ints:
         return np.array(closure.cells.labels(held.layer.name, held.population.name, held.numbers), np.int64)
     except KeyError:
         raise KindError(
-            f"{what} holds no neurons that weigh: they are {held.population.noun}s of a {held.layer.class_name}",
+            f"{what} holds no neurons that weigh: they are {plural(held.population.noun)} of a {held.layer.class_name}",
             "remove the neurons before it: what belongs to them goes with them",
         ) from None
 

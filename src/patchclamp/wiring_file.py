@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from typing import Any
 
 from .errors import FileError, RunError
@@ -50,7 +51,7 @@ class NetworkWiring(Wiring):
         """Write the table as a Parquet file, atomically. Raises OpenError where pyarrow is missing, FileError where the
         file cannot be written; a file already there is then as it was."""
         sink = pyarrow().BufferOutputStream()
-        pyarrow("parquet").write_table(self.arrow(strength), sink, compression="zstd")
+        pyarrow("parquet").write_table(self.arrow(strength), sink, compression="zstd", write_page_checksum=True)
         with replacing(path) as file:
             put(path, file, memoryview(sink.getvalue()).cast("B"))
 
@@ -64,18 +65,26 @@ class NetworkWiring(Wiring):
         hint = "save one: net.wiring(x).save(path)"
         try:
             with open(path, "rb") as file:
-                table = parquet.ParquetFile(file).read()
+                table = parquet.ParquetFile(file, page_checksum_verification=True).read()
         except OSError as error:
             if error.errno is not None:
                 raise FileError(os.fspath(path), f"cannot be read: {error.strerror}") from error
             raise FileError(os.fspath(path), f"is no Parquet file that can be read: {error}", hint=hint) from error
-        except pa.ArrowException as error:
+        except (ValueError, pa.ArrowException) as error:
             raise FileError(os.fspath(path), f"is no Parquet file that can be read: {error}", hint=hint) from error
         if KEY not in (table.schema.metadata or {}):
             raise FileError(os.fspath(path), "is a Parquet file, but no wiring", hint=hint)
         try:
             return cls(from_arrow(table, model))
-        except (ValueError, LookupError, TypeError, AttributeError, pa.ArrowException) as error:
+        except (
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            zlib.error,
+            pa.ArrowException,
+        ) as error:
             if hasattr(error, "hint"):
                 raise
             raise FileError(os.fspath(path), f"is a damaged wiring: {error}", hint=hint) from error

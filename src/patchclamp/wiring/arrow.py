@@ -114,7 +114,10 @@ def from_arrow(table: Any, model: Model) -> Traced:
         mixed=tuple(mixed),
         outputs=_within(_unpacked(said["outputs"]), cells.count + 1, "output"),
         ran=_within(_unpacked(said["ran"]), cells.count + 1, "label"),
-        touched={(str(path), int(axis)): (_rows(at, who, cells),) for path, axis, at, who in said["touches"]},
+        touched={
+            (str(path), int(axis)): (_rows(at, who, cells, _length(model, path, axis)),)
+            for path, axis, at, who in said["touches"]
+        },
         notes=tuple(map(str, said["notes"])),
         within={str(inner): str(outer) for inner, outer in said["within"].items()},
     )
@@ -255,10 +258,15 @@ def _split(lengths: Ints, members: Ints, limit: int) -> tuple[Ints, ...]:
     return tuple(np.split(_within(members, limit, "label"), np.cumsum(lengths)[:-1])) if len(lengths) else ()
 
 
-def _rows(indices: Sequence[Any], labels: Sequence[Any], cells: Cells) -> Ints:
+def _length(model: Model, path: str, axis: int) -> int:
+    """How many places an axis of an array has; of what is no array of the network none is known."""
+    return int(model.arrays[path].shape[axis]) if path in model.arrays else MOST
+
+
+def _rows(indices: Sequence[Any], labels: Sequence[Any], cells: Cells, length: int) -> Ints:
     """Which labels met each index of a parameter: one column an index, 0 where there are no more."""
     index, label = _unpacked(indices), _within(_unpacked(labels), cells.count + 1, "label")
-    if len(index) != len(label) or (np.diff(index) < 0).any() or (len(index) and not 0 <= index[-1] < MOST):
+    if len(index) != len(label) or (np.diff(index) < 0).any() or (len(index) and not 0 <= index[-1] < length):
         raise ValueError("the indices of a parameter are out of order")
     counts = np.bincount(index)
     if counts.max(initial=0) * len(counts) > MOST:

@@ -146,7 +146,7 @@ class Sources(Shown, Sequence[Feed]):
             return f"{name} reads nothing: its values come from a table or from the network's input"
         if labels and not any(map(self._index.did_run, labels)):
             return self._index.silence(labels[0], name)
-        found = f"{name} hears {self._mixture}" if self.mixed else f"what {name} reads comes from no neuron"
+        found = f"{name} {self._hear} {self._mixture}" if self.mixed else f"what {name} reads comes from no neuron"
         lost = "; ".join(note for note in self.notes if note not in found)
         return f"{found}; but the trail may be lost: {lost}" if lost else found
 
@@ -178,13 +178,17 @@ class Sources(Shown, Sequence[Feed]):
         more = len(self._chosen) - len(names)
         return f"{', '.join(names)} and {more} more" if more else " and ".join(names)
 
+    @property
+    def _hear(self) -> str:
+        return "hear" if len(self._chosen) > 1 else "hears"
+
     def page(self) -> Page:
         several = len(self._chosen) > 1
         columns = [Column("source"), Column("array"), Column("slot"), Column("path", wrap=True), Column("gain")]
         if several:
             columns.insert(0, Column("neuron"))
         rows = tuple(_row(one, several) for one in self[:SHOWN])
-        parts: list[Part] = [Heading(f"whom {self._name} hears")]
+        parts: list[Part] = [Heading(f"whom {self._name} {self._hear}")]
         if self.why:
             parts.append(Text(self.why))
         if rows:

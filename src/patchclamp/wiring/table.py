@@ -22,7 +22,7 @@ from .places import Ints
 from .targets import targets
 from .united import differs, united
 
-__all__ = ["Wiring", "traced"]
+__all__ = ["Wiring", "refuse_stale", "traced"]
 
 NOTES = 12
 """How many notes are shown."""
@@ -45,8 +45,17 @@ def traced(model: Model, x: Any, numbers: bool = True) -> Traced:
         what = f"runs of {model.framework} networks cannot be followed from layer to layer"
         hint = "PyTorch, Keras and ONNX networks can; where the next layer is known: net[...].slot(i)"
         raise RunError(what, hint)
+    refuse_stale(model)
     found: Traced = trace(Cells(model), x, numbers)
     return found
+
+
+def refuse_stale(model: Model) -> None:
+    """Raise KindError where an array has another shape than when the network was opened, or is another layer's by now:
+    then its neurons are others, and would be missed."""
+    for array in model.arrays.values():
+        if array.role == "parameter" and array.size:
+            array.read((0,) * len(array.shape))
 
 
 class Wiring(Shown):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras.src.backend import set_keras_mask
 
@@ -12,7 +13,8 @@ from ...flow.contraction import contracted
 from ...flow.rules import merged, pointwise
 from ...flow.shadow import Shadow
 from .trace_weights import projected
-from .trail import Call, Lost, leaves
+from .trail import Call, leaves
+from .unchanged import put
 
 __all__ = ["bare", "grouped", "multi_head"]
 
@@ -92,16 +94,46 @@ def _by_pattern(call: Call, scores: Shadow, weights: str, out: str, sizes: dict[
 
 
 def _pattern(call: Call) -> Any:
-    """The pattern as the layer itself gives it."""
+    """The pattern as the layer itself gives it (batch, head, query, key)."""
     if not call.numbers:
         return None
-    if getattr(call.layer, "_flash_attention", None) is True:
-        raise Lost
-    for value, mask in call.masks:  # which the layer has taken off
-        if mask is not None:
-            set_keras_mask(value, mask)
+    if hasattr(call.layer, "_output_dense") and len(call.given["query"].shape) == 3:
+        return _run_on_ones(call)
+    _masked_again(call)
     _, scores = call.layer(*call.args, **{**call.kwargs, "return_attention_scores": True})
     return call.trail.array(scores)
+
+
+def _run_on_ones(call: Call) -> Any:
+    """What the heads give for values that are 1 at one key and 0 at the others, as many keys at once as values are
+    wide: where a query may look at no key a fused operation and one that returns its pattern do not do the same."""
+    original, seen = call.layer._compute_attention, []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        seen.append((args, kwargs))
+        return original(*args, **kwargs)
+
+    _masked_again(call)
+    with put(call.layer, {"_compute_attention": noted}):
+        call.layer(*call.args, **call.kwargs)
+    (args, kwargs), names = seen[-1], ("query", "key", "value")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    value, rest = given["value"], args[3:]
+    batch, keys, heads, width = value.shape
+    found = []
+    for start in range(0, keys, width):
+        ones = np.broadcast_to(np.eye(keys, width, -start)[:, None], (batch, keys, heads, width))
+        ones = keras.ops.convert_to_tensor(np.ascontiguousarray(ones), dtype=value.dtype)
+        later = {name: item for name, item in kwargs.items() if name not in names}
+        found.append(call.trail.array(original(given["query"], given["key"], ones, *rest, **later)[0]))
+    return np.concatenate(found, axis=-1)[..., :keys].transpose(0, 2, 1, 3)
+
+
+def _masked_again(call: Call) -> None:
+    """Put the masks back that the layer has taken off what it was given."""
+    for value, mask in call.masks:
+        if mask is not None:
+            set_keras_mask(value, mask)
 
 
 def _gated(call: Call, found: Shadow, query: Any, pattern: Any) -> Shadow:

@@ -128,13 +128,7 @@ def _slope(call: Call, key: int, given: dict[int, Any]) -> Any:
         at = np.broadcast_to(call.trail.array(given[key]), call.shape)
     except ValueError as error:  # Keras gives arrays of fewer axes more of them after the first
         raise Lost from error
-    others = {one: _wide(call, value) for one, value in given.items() if one != key}
-    return under().slope(lambda x: leaves(call.again({**others, key: x}))[0], at)
-
-
-def _wide(call: Call, value: Any) -> Any:
-    floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(value.dtype))
-    return under().values.like(call.trail.array(value), value) if not floating else value
+    return under().slope(lambda x: leaves(call.again({key: x}))[0], at)
 
 
 def axes_of(given: Any, rank: int) -> list[int]:

@@ -71,8 +71,10 @@ def _followed(graph: Any, network: Network, walk: Walk, entering: Entering | Non
     """While this holds the operations of a functional model are followed; `entering` is for the whole network's."""
     original = graph._run_through_graph
 
-    def run(inputs: Any, operation_fn: Callable[[Any], Any]) -> Any:
+    def run(inputs: Any, **how: Any) -> Any:
         given = keras.tree.flatten(inputs)
+        if set(how) != {"operation_fn"} or any(map(under().traced, given)):  # asked for shapes, or mapped
+            return original(inputs, **how)
         pending, walk.pending = walk.pending, []
         for place, value in enumerate(given):
             if walk.shadow(value) is None and leaves(value):
@@ -80,7 +82,7 @@ def _followed(graph: Any, network: Network, walk: Walk, entering: Entering | Non
                 walk.put(value, shadow)
 
         def each(operation: Any) -> Any:
-            called = operation_fn(operation)
+            called = how["operation_fn"](operation)
             return lambda *args, **kwargs: network.through(walk, operation, called, args, kwargs)
 
         out = original(inputs, operation_fn=each)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
-from keras.src.backend import get_keras_mask
+from keras.src.backend import AutocastScope, get_keras_mask
 from keras.src.models.functional import Functional
 
 from ...arrays import Array
@@ -161,14 +161,15 @@ class Call:
         return replace(self, layer=layer, name=name, out=self.out if out is None else out)
 
     def again(self, values: Mapping[int, Any]) -> Any:
-        """What the call gives for other arrays at the places of some, which are named by their identity."""
+        """What the call gives, in float64, for other arrays at the places of some, named by their identity."""
         args, kwargs = keras.tree.map_structure(
             lambda value: values.get(id(value), value), (list(self.args), dict(self.kwargs))
         )
         mask = None if not leaves(self.args) else get_keras_mask(self.x)
         if mask is not None and "mask" in inspect.signature(self.layer.call).parameters:
             kwargs.setdefault("mask", mask)
-        return self.layer.call(*args, **kwargs)
+        with AutocastScope("float64"):
+            return self.layer.call(*args, **kwargs)
 
     def found(
         self,

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from ...errors import PatchclampError, RunError
+from ..surely import surely
 
 __all__ = ["GEOMETRY", "ORDER", "Turn", "Watch", "following", "raised"]
 
@@ -81,17 +83,22 @@ def following(module: torch.nn.Module, turn: Callable[[], Turn], *, first: bool 
         if running:
             running[-1].idle = False
 
-    hooks = [module.register_forward_pre_hook(start, prepend=True)]
+    hooks: list[RemovableHandle] = []
+
+    def take_out() -> None:
+        for hook in hooks:
+            hook.remove()
+        while running:  # of an interrupted run
+            end()
+
     try:
+        hooks.append(module.register_forward_pre_hook(start, prepend=True))
         hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
         hooks.append(module.register_forward_hook(after, prepend=first))
         hooks.append(module.register_forward_hook(end, always_call=True))  # the last, and also when the layer raises
         yield
     finally:
-        for hook in hooks:
-            hook.remove()
-        while running:  # of an interrupted run
-            end()
+        surely(take_out)
 
 
 class Watch(TorchFunctionMode):
