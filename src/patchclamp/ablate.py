@@ -187,14 +187,13 @@ class _Chosen:
         for name in whole:
             only.pop(name, None)
         for one in held:
-            _refuse_own(one, whole | set(only))
+            _refuse_own(one.neurons.layer, whole | set(only))
         return cls(tuple(names), frozenset(whole | set(only)), only)
 
 
 def _weighing(model: Model, layer: LayerInfo) -> set[str]:
     """A layer that weighs; or those within it, of one that only holds such. Raises KindError where there are none."""
-    layers = weighted(model)
-    if layer.name in layers:
+    if layer.name in (layers := weighted(model)):
         return {layer.name}
     within = {name for name in layers if name.startswith(f"{layer.name}.") or not layer.name}
     if within:
@@ -234,14 +233,11 @@ def _refuse_inside(model: Model, one: Silenced) -> None:
         )
 
 
-def _refuse_own(one: Silenced, chosen: set[str]) -> None:
-    """A recurrent layer reads its own units from step to step, within one call."""
-    layer = one.neurons.layer
+def _refuse_own(layer: LayerInfo, chosen: set[str]) -> None:
+    """A recurrent stack reads its own units from step to step, within one call."""
     if layer.name in chosen and layer.kind is not None and layer.kind.places:
-        raise KindError(
-            f"{layer.name!r} hears its own units from step to step, inside one operation, where it cannot be chosen",
-            "choose other consumers, or leave at= out: then every consumer hears the replaced value",
-        )
+        what = f"{layer.name!r} hears its own units at its next step, inside one operation, where it cannot be chosen"
+        raise KindError(what, "choose other consumers, or leave at= out")
 
 
 def _deepest(neurons: Neurons) -> int:

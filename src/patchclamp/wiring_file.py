@@ -16,6 +16,8 @@ __all__ = ["NetworkWiring", "wired"]
 
 KEPT = "wiring"
 """Under what name a model keeps it."""
+DAMAGED = ValueError, ArithmeticError, LookupError, TypeError, AttributeError, zlib.error
+"""What reading a damaged table raises."""
 
 
 def wired(model: Model, x: Any = None) -> NetworkWiring:
@@ -76,15 +78,7 @@ class NetworkWiring(Wiring):
             raise FileError(os.fspath(path), "is a Parquet file, but no wiring", hint=hint)
         try:
             return cls(from_arrow(table, model))
-        except (
-            ValueError,
-            ArithmeticError,
-            LookupError,
-            TypeError,
-            AttributeError,
-            zlib.error,
-            pa.ArrowException,
-        ) as error:
+        except (*DAMAGED, pa.ArrowException) as error:
             if hasattr(error, "hint"):
                 raise
             raise FileError(os.fspath(path), f"is a damaged wiring: {error}", hint=hint) from error
