@@ -27,6 +27,7 @@ from tests.support.wiring_zoo import ZOO, published
 from torch import nn
 
 import patchclamp as pc
+from patchclamp.testing.oracle import listeners
 
 __all__ = ["Compared", "Theirs", "compare", "installed", "names", "table"]
 
@@ -34,12 +35,16 @@ PER_LAYER = 3
 """How many random neurons of each layer are asked."""
 PIXELS, TOKENS = 32, 8
 """The input of the networks in full size."""
-LIMIT = 10
+JUDGED = 5
+"""How many neurons of each small network are put to brute force, of those where the answers differ."""
+LIMIT = 20
 """Seconds that the graph of one network may take."""
 PAGE = Path(__file__).parent.parent / "docs" / "wiring-compared.md"
 BEGIN, END = "<!-- dependency: begin -->", "<!-- dependency: end -->"
 MISSING = "torch-pruning is not installed: pip install torch-pruning==1.6.1 --no-deps"
 FULL = ", full size"
+OTHER_SLOTS = ("bilinear",)
+"""Left out: a slot of a bilinear layer is a pair of inputs, which the graph numbers one by one."""
 Slots: TypeAlias = set[tuple[str, int]]
 """(name of the module that reads, which of its inputs)."""
 Tagged: TypeAlias = dict[tuple[str, int], tuple[str, ...]]
@@ -57,6 +62,7 @@ class Compared:
     failed      why the graph could not be built; then the rest is 0
     seconds     to build the graph, and to trace the wiring
     asked       neurons of which both were asked; `silent`: neurons that the graph has no answer for, by kind of layer
+    judged      neurons of which the answers differ and a third is asked, brute force: how many, and whom it bears out
     same, ours, theirs    slots that both name, that only a wiring names, that only the graph names
     why         reasons of the differences -> how many slots
     """
@@ -69,17 +75,19 @@ class Compared:
     same: int = 0
     ours: int = 0
     theirs: int = 0
+    judged: Counter[str] = field(default_factory=Counter)
     silent: Counter[str] = field(default_factory=Counter)
     why: Counter[str] = field(default_factory=Counter)
 
     def row(self) -> str:
         if self.failed:
-            cells: tuple[Any, ...] = (self.name, "-", *["-"] * 5, self.failed)
+            cells: tuple[Any, ...] = (self.name, *["-"] * 7, self.failed)
         else:
             parts = [f"{reason} ({count:,})" for reason, count in self.why.most_common()]
             parts += [f"no answer for {kind} ({count:,} neurons)" for kind, count in self.silent.most_common()]
-            numbers = (self.asked, self.equal, self.same, self.ours, self.theirs)
-            cells = (self.name, f"{self.seconds[0]:.3g} s", *(f"{n:,}" for n in numbers), "; ".join(parts))
+            numbers = [f"{n:,}" for n in (self.asked, self.equal, self.same, self.ours, self.theirs)]
+            judged = f"{self.judged['ours']} : {self.judged['theirs']}" if self.judged["asked"] else ""
+            cells = (self.name, f"{self.seconds[0]:.3g} s", *numbers, judged, "; ".join(parts))
         return f"| {' | '.join(cells)} |"
 
 
@@ -178,12 +186,15 @@ def _compare(found: Compared, model: nn.Module, x: Any, seed: int) -> None:
         except (IndexError, ValueError, AssertionError) as error:
             found.silent[f"{type(channel[0]).__name__}: {type(error).__name__}"] += 1
         else:
-            _one(found, wiring, _heard(wiring, address), slots)
+            ours = _heard(wiring, address)
+            _one(found, wiring, ours, slots)
+            if set(ours) != slots[0] and not found.name.endswith(FULL) and found.judged["asked"] < JUDGED:
+                _judge(found, net, address, x, (set(ours), slots[0]))
 
 
 def names() -> tuple[str, ...]:
     """The networks in full size, then the small ones."""
-    return (*(name + FULL for name in published()), *ZOO)
+    return (*(name + FULL for name in published()), *(name for name in ZOO if name not in OTHER_SLOTS))
 
 
 def _built(name: str) -> tuple[nn.Module, Any]:
@@ -235,6 +246,12 @@ def _one(found: Compared, wiring: Any, ours: Tagged, theirs: tuple[Slots, Slots]
     found.why += Counter()  # drops what is 0
 
 
+def _judge(found: Compared, net: pc.Network, address: str, x: Any, said: tuple[Slots, Slots]) -> None:
+    """Ask brute force, which knows no operations: whose answer is exactly what it finds?"""
+    truth = {(path.rpartition(".")[0], slot) for _, _, path, slot in listeners(net, address, x, held=True)}
+    found.judged.update(asked=1, ours=int(said[0] == truth), theirs=int(said[1] == truth))
+
+
 PARTNERS = "theirs: read other channels of the group"
 WRONG = "theirs: read no channel of the group"
 THROUGH_TIME = "ours: its own layer, one step later"
@@ -252,8 +269,9 @@ def _of_channel(wiring: Any, module: str, channel: int) -> Slots:
 
 
 HEADER = (
-    "| network | graph built in | neurons asked | equal answers | same slots | only ours | only theirs | why |\n"
-    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+    "| network | graph built in | neurons asked | equal answers | same slots | only ours | only theirs "
+    "| borne out | why |\n"
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
 )
 
 
@@ -262,9 +280,12 @@ def table(results: Sequence[Compared]) -> str:
     done = [one for one in results if not one.failed]
     asked, equal = sum(one.asked for one in done), sum(one.equal for one in done)
     silent = sum(sum(one.silent.values()) for one in done)
+    judged = sum((one.judged for one in done), Counter())
     head = f"{len(results)} networks; the graph is built for {len(done)}. "
     head += f"There it answers for {asked:,} of {asked + silent:,} neurons, "
-    head += f"and names the slots that hear the neuron, no more and no fewer, for {equal:,} of them."
+    head += f"and names the slots that hear the neuron, no more and no fewer, for {equal:,} of them. "
+    head += f"Of {judged['asked']} neurons where the answers differ, brute force bears out "
+    head += f"the wiring for {judged['ours']} and the graph for {judged['theirs']}."
     return "\n".join([head, "", HEADER, *(one.row() for one in results)])
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .arrays import Array
 from .errors import EditError, RunError
 from .model import Model
 from .parts.tree import Fields, Page
@@ -137,11 +138,16 @@ def counted(model: Model, work: Work) -> tuple[int, int]:
         names = {array.path, *array.tied, made.get(array.path, array.path)}
         shape = list(array.shape)
         for take in work.changes:
-            if isinstance(take, Take) and take.path in names:
+            if isinstance(take, Take) and take.path in names and _along(array, arrays[take.path], take.axis):
                 shape[take.axis] = take.index.shape[-1]
         before += array.size
         after += math.prod(shape)
     return before, after
+
+
+def _along(array: Array, changed: Array, axis: int) -> bool:
+    """Whether an array has the axis along which another changes: of a weight_norm the norms may not."""
+    return len(array.shape) == len(changed.shape) and array.shape[axis] == changed.shape[axis]
 
 
 def difference(one: Answer, other: Answer) -> float:

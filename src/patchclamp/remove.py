@@ -264,10 +264,15 @@ def _refuse_beside_experts(closure: Closure, words: str) -> None:
 
 
 def _keys(model: Model, shears: Shears) -> Iterator[tuple[Any, Any]]:
-    """The keys of what is taken of an array because it reads what goes; of a computed one, of what it is made from."""
+    """The keys of what is taken of an array because it reads what goes; of a computed one, of what it is made from:
+    the smallest that has these axes, as a direction of length 0 would have no norm."""
     array = shears.array
     if array.role == "computed":
-        array = next((model.arrays[path] for path in array.sources if model.arrays[path].shape == array.shape), array)
+        axes = {*shears.alone, *(axis for pair in shears.pairs for axis in (pair.first, pair.second))}
+        made = [model.arrays[path] for path in array.sources]
+        made = [one for one in made if len(one.shape) == len(array.shape)]
+        alike = [one for one in made if all(one.shape[axis] == array.shape[axis] for axis in axes)]
+        array = min(alike, key=lambda one: one.size, default=array)
     for axis, gone in shears.alone.items():
         for place in np.flatnonzero(gone).tolist():
             yield array, (slice(None),) * axis + (place,)

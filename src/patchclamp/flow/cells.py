@@ -15,12 +15,14 @@ from ..layout import Layout
 from ..locate import address_of
 from ..model import LayerInfo, Model, Neurons, Placed, Population
 
-__all__ = ["Block", "Cells", "Holding", "Reader", "coords_of"]
+__all__ = ["NETWORK_INPUT", "Block", "Cells", "Holding", "Reader", "coords_of"]
 
 Ints = npt.NDArray[np.int64]
 
 WEIGHING = ("neuron", "embedding")
 """The roles of kinds whose neurons are sources: norms, scales and activations are on the way."""
+NETWORK_INPUT = "the network's input"
+"""What stands for the source that is no neuron."""
 SHARED = ("group", "expert")
 """Neuron axes that say also what is read: a filter of group 1 reads the channels of group 1."""
 

@@ -78,7 +78,7 @@ def merged(flow: Flow, a: Shadow, b: Shadow) -> Shadow:
 
 def _apart(a: Shadow, b: Shadow) -> bool:
     """Whether no neuron can be in both and no plane of the first has room: as of the terms of a residual sum."""
-    if not a.codes.all():
+    if not a.codes.size or not b.codes.size or not a.codes.all():
         return False
     axes = tuple(range(1, a.codes.ndim))
     own, other = label_of(a.codes), label_of(b.codes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cells import Cells, Holding, Reader, coords_of
+from .cells import SHARED, Cells, Holding, Reader, coords_of
 from .shadow import Ints
 
 __all__ = ["Found", "found_in", "row_major"]
@@ -32,7 +32,7 @@ def found_in(
     that it sums, and `kernel` those of one neuron and one slot, where these have several.
     """
     held = cells.holding(array[0])
-    if held:
+    if held and not _turned(held, array[1], given, read):
         return _described(held, array[1], given, read)
     return _bare(cells, array, (given, read), np.zeros(1, np.int64) if kernel is None else kernel)
 
@@ -40,6 +40,23 @@ def found_in(
 def row_major(shape: Sequence[int]) -> tuple[int, ...]:
     """How far apart two neighbours along each axis are, elements lying row-major."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _turned(held: Sequence[Holding], shape: tuple[int, ...], given: Ints, read: Ints) -> bool:
+    """Whether a product reads along the neurons of a layer, as of a table or a weight that is tied to its transpose.
+
+    What it gives are then neurons of no layer: they are known by the array alone.
+    """
+    for one in held:
+        assert one.placed is not None and one.population is not None
+        layout = one.placed.layout
+        if layout.shape != shape:
+            continue
+        own = {axis.name for axis in one.population.axes} - set(SHARED)
+        places = coords_of(layout, read)
+        if any(name in own and places[name].min() != places[name].max() for name in places):
+            return True
+    return False
 
 
 def _described(held: Sequence[Holding], shape: tuple[int, ...], given: Ints, read: Ints) -> Found:
@@ -66,7 +83,10 @@ def _bare(cells: Cells, array: tuple[str, tuple[int, ...]], ends: tuple[Ints, In
     axes = [axis for axis in range(len(shape)) if axis not in inner]
     out_axes = [axis for axis in axes if axis in out or axis not in into]
     in_axes = [axis for axis in axes if axis in into or axis not in out]
-    block = cells.add(layer, name, math.prod(shape[axis] for axis in out_axes), array=True)
+    count = math.prod(shape[axis] for axis in out_axes)
+    block = cells.add(layer, name, count, array=True)
+    if block.count != count:  # the array is used in another way too
+        block = cells.add(layer, f"{name}.axis{out_axes[0]}", count, array=True)
     reader = cells.reads(layer, name, path, tuple((f"axis{axis}", shape[axis]) for axis in in_axes))
     labels = block.start + _numbered(given, shape, out_axes)
     return Found(labels, ((reader, _numbered(read, shape, in_axes)),))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RunError
-from ..flow.cells import Cells
+from ..flow.cells import NETWORK_INPUT, Cells
 from ..flow.edges import Traced
 from ..model import Model
 from ..parts.tree import Column, Heading, Page, Part, Table, Text
@@ -26,8 +26,6 @@ __all__ = ["Wiring", "refuse_stale", "traced"]
 
 NOTES = 12
 """How many notes are shown."""
-INPUT = "the network's input"
-"""What a trace calls the source that is no neuron."""
 W = TypeVar("W", bound="Wiring")
 
 
@@ -228,7 +226,7 @@ class Wiring(Shown):
         """Which labels are more than the network's input: neurons, and origins that are not known."""
         found = np.ones(self.traced.cells.count + 1, bool)
         for block in self.traced.cells.blocks:
-            if block.text == INPUT:
+            if block.text == NETWORK_INPUT:
                 found[block.start : block.start + block.count] = False
         return found
 

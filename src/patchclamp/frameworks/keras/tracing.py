@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from ...errors import RunError
-from ...flow.cells import Cells
+from ...flow.cells import NETWORK_INPUT, Cells
 from ...flow.edges import Traced
 from ...flow.flow import Flow
 from ...flow.shadow import Shadow
@@ -26,7 +26,6 @@ from .unchanged import every_layer, put, under
 
 __all__ = ["by_graph", "by_operations", "network_of"]
 
-INPUT = "the network's input"
 Calls = Callable[[], Any]
 Entering = Callable[[Any], Shadow]
 
@@ -43,7 +42,7 @@ def by_graph(model: Any, names: Mapping[str, Any], cells: Cells, call: Calls, nu
     Raises RunError for a model of which Keras has no graph.
     """
     walk, network = Walk(Flow(cells), numbers), network_of(cells, names)
-    block = cells.add("", "", 1, text=INPUT)
+    block = cells.add("", "", 1, text=NETWORK_INPUT)
 
     def entering(value: Any) -> Shadow:
         codes = np.full((1, *value.shape), block.start, np.int64)

@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto
 
 from ...errors import RunError
-from ...flow.cells import Cells
+from ...flow.cells import NETWORK_INPUT, Cells
 from ...flow.edges import Traced
 from ...flow.flow import Flow
 from ...flow.shadow import Shadow
@@ -29,7 +29,6 @@ from .trace_weights import Lies, Weights
 
 __all__ = ["traced"]
 
-INPUT = "the network's input"
 HOLDING = ("If", "Loop", "Scan")
 """Nodes whose bodies are followed."""
 MOVED["Gather"] = MOVES["", "Gather"]
@@ -66,7 +65,7 @@ def traced(runner: Traceable, cells: Cells, x: Any, size: tuple[int, ...] | None
     tracer.layers = {(one.op, tuple(one.inputs)): name for name, each in runner.runs.items() for one in each}
     run.weights = tracer.weights
     scope = run.scope(run.graph, ((), "", ()), None)
-    block = cells.add("", "", 1, text=INPUT)
+    block = cells.add("", "", 1, text=NETWORK_INPUT)
     for name, value in run.feeds.items():
         if value.dtype.kind in "fcV":
             codes = np.full((1, *value.shape), block.start, np.int64)

@@ -18,12 +18,14 @@ _GATES = {"LSTM": 4, "GRU": 3}
 
 
 def _shape(module: nn.Module, *names: str) -> tuple[int, ...]:
-    """The shape of the first of these arrays that the module has; effective ones of pruned layers are computed."""
+    """The shape of the first of these arrays that the module has; effective ones of pruned layers, and of those with a
+    weight_norm by hooks, are computed."""
     for name in names:
-        for held in (module._parameters, module._buffers):
-            value = held.get(name)
-            if value is not None:
-                return tuple(value.shape)
+        for stored in (name, f"{name}_orig", f"{name}_v"):
+            for held in (module._parameters, module._buffers):
+                value = held.get(stored)
+                if value is not None:
+                    return tuple(value.shape)
         if is_parametrized(module, name):
             stacks: Any = module.parametrizations
             return max((tuple(value.shape) for value in stacks[name].parameters()), key=math.prod)
@@ -31,12 +33,12 @@ def _shape(module: nn.Module, *names: str) -> tuple[int, ...]:
 
 
 def _linear(module: Any) -> dict[str, Any]:
-    out, into = _shape(module, "weight", "weight_orig")
+    out, into = _shape(module, "weight")
     return {"out_features": out, "in_features": into}
 
 
 def _conv(module: Any) -> dict[str, Any]:
-    first, second = _shape(module, "weight", "weight_orig")[:2]
+    first, second = _shape(module, "weight")[:2]
     if module.transposed:
         return {"in_channels": first, "out_channels": second * module.groups}
     return {"out_channels": first, "in_channels": second * module.groups}

@@ -24,6 +24,8 @@ def pointwise(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) ->
     name = func._schema.name.partition("::")[2]
     for result in tensors(out):
         if not (result.is_floating_point() or result.is_complex()):
+            if name == "_to_copy":
+                _as_codes(tracer, result)
             tracer.put(result, None)
             continue
         shadows = [(at, s) for at, v in enumerate(args) if (s := tracer.shadow(v)) is not None]
@@ -63,9 +65,8 @@ def _slopes(tracer: Tracer, name: str, func: Any, args: Args, kwargs: Named, at:
         return [1.0 if one == 0 else float(factor) for one in at]
     if base == "mul" and all(isinstance(one, int) for one in at) and not in_place(func):
         return [tracer.array(args[1 - one]) for one in at]
-    x = tracer.before if in_place(func) else args[0]
-    if base in _SLOPES and len(at) == 1 and at[0] == 0 and isinstance(x, torch.Tensor):
-        return [_SLOPES[base](tracer.array(x), *args[1:])]
+    if base in _SLOPES and len(at) == 1 and at[0] == 0:
+        return [_SLOPES[base](tracer.array(args[0]), *args[1:])]
     return _derived(tracer, func, args, kwargs, at)
 
 
@@ -84,11 +85,10 @@ def _derived(tracer: Tracer, func: Any, args: Args, kwargs: Named, at: Sequence[
     An operation in place has already written over its operand, of which the tracer keeps a copy.
     """
     plain = out_of_place(func)
-    own = tracer.before if in_place(func) else None
     found = []
     for one in at:
         with torch.inference_mode(False), torch.enable_grad():
-            given = [apart(own if place == 0 and own is not None else value) for place, value in enumerate(args)]
+            given = [apart(tracer.before.get(id(value), value)) for value in args]
             named = {key: apart(value) for key, value in kwargs.items() if key != "out"}
             shapes = [v.shape for v in (*given, *named.values()) if isinstance(v, torch.Tensor)]
             shape = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
@@ -141,7 +141,15 @@ def same(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None
     shadow = tracer.shadow(args[0])
     for result in tensors(out):
         if not shares(result, args[0]):
+            _as_codes(tracer, result)
             tracer.put(result, shadow if shadow is None else shadow.shaped(*result.shape))
+
+
+def _as_codes(tracer: Tracer, result: torch.Tensor) -> None:
+    """Numbers that neurons stand behind become whole ones: what is made of those is not followed."""
+    if not (result.is_floating_point() or result.is_complex() or result.dtype == torch.bool):
+        dtype = str(result.dtype).removeprefix("torch.")
+        tracer.flow.note(f"unknown from a cast to {dtype} at {tracer.here or 'the network itself'}")
 
 
 def left(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
@@ -154,9 +162,9 @@ def dropped(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> N
     """Dropout: in training a factor of 0 or more for each element."""
     shadow = tracer.shadow(args[0])
     result = next(tensors(out))
-    if shadow is None or shares(result, args[0]):
+    if shadow is None or (shares(result, args[0]) and not in_place(func)):
         return
-    given, made = tracer.array(args[0]), tracer.array(result)
+    given, made = tracer.array(args[0]), tracer.array(result.detach())
     slope = None if given is None else np.divide(made, given, out=np.zeros_like(given), where=given != 0)
     tracer.put(result, rules.pointwise(tracer.flow, tuple(result.shape), [(shadow, slope)], ("dropout",)))
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...flow.rules import joined, merged, retagged
+from ...flow.rules import along, joined, merged, retagged
 from ...flow.shadow import Shadow
-from .trace_calls import Args, Named, argument, as_tensor, on_cpu, out_of_place, shares
+from .trace_calls import Args, Named, as_tensor, on_cpu, shares
 from .tracer import Tracer, tensors
 
-__all__ = ["moved", "padded", "resized", "scattered", "shaped", "side_by_side"]
+__all__ = ["moved", "padded", "resized", "sampled", "shaped", "side_by_side", "windowed"]
 
 
 def moved(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
@@ -73,65 +73,68 @@ def side_by_side(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any)
     def do(planes: list[Any]) -> Any:
         return func([as_tensor(plane) for plane in planes], *rest, **kwargs).numpy()
 
+    if all(shadow is None for shadow in shadows):
+        tracer.put(out, None)
+        return
     found = joined(shadows, parts_shapes, do)
     tracer.put(out, retagged(tracer.flow, found, ("concat",)))
-
-
-def scattered(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
-    """index_add, index_copy, scatter, index_put, slice_scatter: one array laid into another at some places."""
-    name = func._schema.name.partition("::")[2].rstrip("_")
-    base = tracer.shadow(args[0])
-    part_at = next(at for at in range(len(args) - 1, 0, -1) if isinstance(args[at], torch.Tensor))
-    part = tracer.shadow(args[part_at])
-    adds = "add" in name or (name == "index_put" and bool(argument(func, args, kwargs, "accumulate", False)))
-    shape = tuple(args[0].shape)
-    target = next(tensors(out))
-    if not tracer.numbers and any(isinstance(v, torch.Tensor) and v.is_meta for v in args):
-        tracer.lost(func, [target], [s for s in (base, part) if s is not None])
-        return
-    plain = out_of_place(func)
-    if "add" in name:
-        plain = {"index_add": torch.index_copy, "scatter_add": torch.scatter}[name]
-    given = [on_cpu(value) for value in args]
-    named = {key: value for key, value in kwargs.items() if key not in ("alpha",)}
-    if name == "index_put":
-        plain, named = torch.index_put, {}
-        given = given[:3]
-
-    def laid(under: Any, over: Any) -> Any:
-        own = list(given)
-        own[0], own[part_at] = as_tensor(under), as_tensor(over).expand(args[part_at].shape)
-        return plain(*own, **named).numpy()
-
-    laid_shapes = [shape, tuple(args[part_at].shape)]
-    if adds:
-        found = base
-        if part is not None:
-            there = joined([None, part], laid_shapes, lambda planes: laid(planes[0], planes[1]))
-            found = there if base is None else merged(tracer.flow, base, there)
-    elif base is None and part is None:
-        found = None
-    else:
-        found = joined([base, part], laid_shapes, lambda planes: laid(planes[0], planes[1]))
-    tracer.put(target, found)
 
 
 def resized(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     """Maps made larger or smaller: each element of the result is a mean of elements of its own channel."""
     shadow = tracer.shadow(args[0])
     assert shadow is not None
-    flat = shadow.codes.reshape(*shadow.codes.shape[:3], -1)
-    if shadow.mixed is not None or not (flat == flat[..., :1]).all():
-        if "nearest" not in func._schema.name:
-            tracer.lost(func, out, [shadow])
-            return
+    rest = [value.double().cpu() if isinstance(value, torch.Tensor) else value for value in args[1:]]
+    uneven = shadow.mixed is not None or not _even(shadow)
+    if uneven and "nearest" in func._schema.name:
         tracer.put(
             out,
-            shadow.each(lambda plane: func(as_tensor(plane).double(), *args[1:], **kwargs).numpy().astype(plane.dtype)),
+            shadow.each(lambda plane: func(as_tensor(plane).double(), *rest, **kwargs).numpy().astype(plane.dtype)),
         )
         return
+    if uneven:
+        maps = along(tracer.flow, shadow, range(2, len(shadow.shape)), ("upsample",))
+        assert maps.mixed is not None
+        group = maps.mixed.reshape(*maps.shape[:2], -1)[..., :1]
+        wide = np.broadcast_to(group.reshape(*maps.shape[:2], *(1,) * (out.ndim - 2)), out.shape)
+        none = np.zeros((0, *out.shape), np.int64)
+        tracer.put(out, Shadow(none, None if shadow.gains is None else none.astype(float), wide))
+        return
+    flat = shadow.codes.reshape(*shadow.codes.shape[:3], -1)
     codes = np.broadcast_to(flat[..., :1].reshape(*flat.shape[:3], *(1,) * (out.ndim - 2)), (len(flat), *out.shape))
     gains = None
     if shadow.gains is not None:
-        gains = np.stack([func(as_tensor(plane), *args[1:], **kwargs).numpy() for plane in shadow.gains])
+        gains = np.stack([func(as_tensor(plane), *rest, **kwargs).numpy() for plane in shadow.gains])
     tracer.put(out, retagged(tracer.flow, Shadow(codes, gains), ("upsample",)))
+
+
+def _even(shadow: Shadow) -> bool:
+    """Whether each channel of a map is one neuron's everywhere."""
+    flat = shadow.codes.reshape(*shadow.codes.shape[:3], -1)
+    return bool((flat == flat[..., :1]).all())
+
+
+def sampled(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
+    """grid_sample: means of elements near some places; who says where takes part in all channels."""
+    grid = tracer.shadow(args[1])
+    if tracer.shadow(args[0]) is not None:
+        resized(tracer, func, args, kwargs, out)
+    if grid is None:
+        return
+    last = len(grid.shape) - 1
+    where = along(tracer.flow, grid, [last], ("grid_sample",))
+    assert where.mixed is not None
+    wide = np.broadcast_to(where.mixed[..., 0][:, None], out.shape)
+    none = np.zeros((0, *out.shape), np.int64)
+    own = Shadow(none, None if grid.gains is None else none.astype(float), wide)
+    held = tracer.shadow(out) if tracer.shadow(args[0]) is not None else None
+    tracer.put(out, own if held is None else merged(tracer.flow, held, own))
+
+
+def windowed(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
+    """im2col: each window of a map becomes a column; the margin is nobody's."""
+    shadow = tracer.shadow(args[0])
+    assert shadow is not None
+    tracer.put(
+        out, shadow.each(lambda plane: func(as_tensor(plane).double(), *args[1:], **kwargs).numpy().astype(plane.dtype))
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .trace_complex import complex_elements, complex_moved
 from .trace_elements import chosen, copied, dropped, forgotten, glu, left, masked, pointwise, prelu, same
-from .trace_moves import moved, padded, resized, scattered, shaped, side_by_side
+from .trace_moves import moved, padded, resized, sampled, shaped, side_by_side, windowed
 from .trace_pools import windows
 from .trace_products import PRODUCTS
+from .trace_scatter import folded, heaped, scattered
 from .trace_sums import batch_norm, gathered, group_norm, layer_norm, over_axis, running_sum, summed
 
 __all__ = ["RULES"]
@@ -19,7 +21,8 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
         add add_ sub sub_ mul mul_ div div_ gelu silu relu relu_ leaky_relu hardtanh hardswish hardsigmoid
         relu6 celu selu elu mish rrelu softplus logit clamp clip _to_copy clone addcmul addcdiv lerp
         hardtanh_ relu6_ hardswish_ hardsigmoid_ silu_ leaky_relu_ elu_ selu_ mish_ log_sigmoid softshrink
-        square rsqrt pow float_power nan_to_num square_
+        square rsqrt pow float_power nan_to_num square_ rsub threshold threshold_ complex polar angle angle_ round sign
+        floor ceil round_ sign_ floor_ ceil_ conj_physical abs special_entr
         """,
     ),
     (
@@ -38,7 +41,7 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
         select_copy slice_copy movedim moveaxis swapaxes swapdims transpose permute t T chunk split
         split_with_sizes unbind tensor_split narrow select slice masked_select unfold_copy atleast_1d
         atleast_2d atleast_3d hsplit vsplit unsafe_split unsafe_chunk view_as_complex view_as_real diag
-        diag_embed rename squeeze_copy
+        diag_embed rename squeeze_copy take
         """,
     ),
     (
@@ -48,7 +51,7 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
         replication_pad2d replication_pad3d
         """,
     ),
-    (side_by_side, "cat concat concatenate stack hstack vstack dstack column_stack"),
+    (side_by_side, "cat concat concatenate stack hstack vstack dstack column_stack block_diag"),
     (same, "to contiguous type_as lift_fresh lift"),
     (chosen, "where"),
     (masked, "masked_fill masked_fill_"),
@@ -58,7 +61,7 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
         """
         fill_ zero_ zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones
         new_full new_empty bernoulli normal_ uniform_ bernoulli_ new_empty_strided argmax argmin
-        _shape_as_tensor one_hot sign round floor ceil
+        _shape_as_tensor one_hot
         """,
     ),
     (dropped, "dropout dropout_ native_dropout feature_dropout alpha_dropout feature_alpha_dropout"),
@@ -102,10 +105,14 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
     (
         scattered,
         """
-        index_add index_add_ index_copy index_copy_ scatter scatter_ scatter_add scatter_add_ index_put
-        index_put_ slice_scatter select_scatter masked_scatter masked_scatter_
+        index_copy index_copy_ scatter scatter_ index_put index_put_ slice_scatter select_scatter masked_scatter
+        masked_scatter_ diagonal_scatter index_fill index_fill_ put put_
         """,
     ),
+    (heaped, "index_add index_add_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ index_reduce index_reduce_"),
+    (windowed, "im2col"),
+    (folded, "col2im"),
+    (sampled, "grid_sampler grid_sampler_2d grid_sampler_3d"),
     (left, "item _local_scalar_dense"),
     (
         windows("pool:max"),
@@ -124,4 +131,6 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
 )
 RULES: dict[str, Callable[..., None]] = {name: rule for rule, names in _ROWS for name in names.split()} | PRODUCTS
 RULES["pointwise"] = pointwise
+COMPLEX = {pointwise: complex_elements, moved: complex_moved, shaped: complex_moved, forgotten: forgotten}
+"""The rules that hold in their place where numbers are complex."""
 """Name of an operation -> its rule; "pointwise" holds for all that torch marks so."""

@@ -50,18 +50,22 @@ class Store:
         self._entry(tensor)
 
     def get(self, tensor: torch.Tensor) -> Shadow | None:
-        """The shadow of a tensor; None where nobody stands behind it."""
+        """The shadow of a tensor, of a complex one with its parts on one more axis; None where nobody is behind it."""
         held = self._held.get(storage_of(tensor))
-        if held is None or held.codes is None or held.width != tensor.element_size():
+        if held is None or held.codes is None:
+            return None
+        signs, tensor = _signs(tensor), _as_real(tensor)
+        if held.width != tensor.element_size():
             return None
         whole = tensor.numel() == held.codes.shape[1] and tensor.is_contiguous()
         shape = tuple(tensor.shape)
 
         def seen(stored: Any) -> Any:
-            return stored.reshape(*stored.shape[:-1], *shape) if whole else _view(stored, tensor)
+            return stored.reshape((*stored.shape[:-1], *shape)) if whole else _view(stored, tensor)
 
         mixed = None if held.mixed is None else seen(held.mixed)
-        found = Shadow(seen(held.codes), None if held.gains is None else seen(held.gains), mixed)
+        gains = None if held.gains is None else seen(held.gains)
+        found = Shadow(seen(held.codes), gains if gains is None or signs is None else gains * signs, mixed)
         return found if mixed is not None or whole or found.codes.any() else None
 
     def shaded(self, tensor: torch.Tensor) -> bool:
@@ -72,6 +76,9 @@ class Store:
     def put(self, tensor: torch.Tensor, shadow: Shadow | None) -> None:
         """Say who stands behind a tensor from now on."""
         held = self._entry(tensor)
+        signs, tensor = _signs(tensor), _as_real(tensor)
+        if signs is not None and shadow is not None and shadow.gains is not None:
+            shadow = Shadow(shadow.codes, shadow.gains * signs, shadow.mixed)
         size = tensor.untyped_storage().nbytes() // tensor.element_size()
         whole = tensor.numel() == size and tensor.is_contiguous()
         if shadow is None:
@@ -114,6 +121,7 @@ class Store:
 
     def _entry(self, tensor: torch.Tensor) -> _Held:
         key = storage_of(tensor)
+        tensor = _as_real(tensor)
         held = self._held.get(key)
         if held is None:
             held = self._held[key] = _Held(_alive(tensor), tensor.element_size())
@@ -128,6 +136,19 @@ class Store:
 
 def _alive(tensor: torch.Tensor) -> StorageWeakRef:
     return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+
+
+def _as_real(tensor: torch.Tensor) -> torch.Tensor:
+    """A complex tensor as its real and imaginary parts, along one more axis; any other as it is."""
+    return torch.view_as_real(tensor.conj() if tensor.is_conj() else tensor) if tensor.is_complex() else tensor
+
+
+def _signs(tensor: torch.Tensor) -> Any:
+    """By what the stored numbers are multiplied where a tensor is seen negated or conjugated; None as they are."""
+    negated = -1.0 if tensor.is_neg() else 1.0
+    if tensor.is_complex() and tensor.is_conj():
+        return np.array([negated, -negated])
+    return None if negated > 0 else negated
 
 
 def _view(stored: Any, tensor: torch.Tensor) -> Any:

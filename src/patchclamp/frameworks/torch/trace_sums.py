@@ -13,7 +13,7 @@ from ...flow.shadow import Shadow
 from .trace_calls import Args, Named, apart, argument, axes_of, per_feature, touch
 from .tracer import Tracer, tensors
 
-__all__ = ["batch_norm", "gathered", "group_norm", "layer_norm", "over_axis", "running_sum", "summed"]
+__all__ = ["batch_norm", "gathered", "group_norm", "layer_norm", "over_axis", "running_sum", "summed", "summed_over"]
 
 
 def summed(mean: bool, word: str) -> Callable[..., None]:
@@ -21,13 +21,12 @@ def summed(mean: bool, word: str) -> Callable[..., None]:
         shadow = tracer.shadow(args[0])
         assert shadow is not None
         axes = axes_of(argument(func, args, kwargs, "dim"), args[0].ndim)
+        if not args[0].numel():
+            tracer.put(out, None)
+            return
         count = int(np.prod([args[0].shape[axis] for axis in axes]))
-        weight = (1.0 / max(count, 1) if mean else 1.0) if tracer.numbers else None
-        if count <= FEW and not tracer.in_norm:
-            found = _added_up(tracer, shadow, axes, weight, word)
-        else:
-            found = reduced(tracer.flow, shadow, axes, weight, (word,) if word else ())
-        tracer.put(out, found.shaped(*out.shape))
+        weight = (1.0 / count if mean else 1.0) if tracer.numbers else None
+        tracer.put(out, summed_over(tracer, shadow, axes, weight, word).shaped(*out.shape))
 
     return rule
 
@@ -36,13 +35,21 @@ FEW = 16
 """How many elements a sum may add up for each to be heard by itself, as terms of a residual sum are."""
 
 
+def summed_over(tracer: Tracer, shadow: Shadow, axes: list[int], weight: float | None, word: str) -> Shadow:
+    """The sum over some axes, times a number: term by term where these are few."""
+    count = int(np.prod([shadow.shape[axis] for axis in axes]))
+    if count <= FEW and not tracer.in_norm:
+        return _added_up(tracer, shadow, axes, weight, word)
+    return reduced(tracer.flow, shadow, axes, weight, (word,) if word else ())
+
+
 def _added_up(tracer: Tracer, shadow: Shadow, axes: list[int], weight: float | None, word: str) -> Shadow:
     """A sum of few elements, term by term."""
     kept = [axis for axis in range(len(shadow.shape)) if axis not in axes]
     shape = tuple(shadow.shape[axis] for axis in kept)
     flat = shadow.turned([*axes, *kept]).shaped(-1, *shape)
     terms = [flat.each(lambda plane, term=term: plane[term]) for term in range(flat.shape[0])]  # type: ignore[misc]
-    return pointwise(tracer.flow, shape, [(term, weight) for term in terms], (word,))
+    return pointwise(tracer.flow, shape, [(term, weight) for term in terms], (word,) if word else ())
 
 
 def gathered(word: str) -> Callable[..., None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from .trace_weights import MOST, Weights
 
 __all__ = ["Tracer", "is_view", "tensors"]
 
+Rule = Callable[..., None]
+
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The shadows of one run: told of every operation, it finds the rule that holds for it.
@@ -30,16 +33,22 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     strict = False
 
-    def __init__(self, flow: Flow, weights: Weights, rules: Mapping[str, Callable[..., None]], numbers: bool) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        weights: Weights,
+        rules: tuple[Mapping[str, Rule], Mapping[Rule, Rule]],
+        numbers: bool,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flow = flow
         self.weights = weights
-        self.rules = rules
+        self.rules, self.complex = rules
         self.numbers = numbers
         self.store = Store()
         self.stack: list[str] = []
-        self.before: torch.Tensor | None = None
-        """What the operand of an operation in place was."""
+        self.before: dict[int, torch.Tensor] = {}
+        """What operands were, by their identity, that the operation which runs writes over."""
         self.beneath = torch._C._len_torch_dispatch_stack() > 0
         """Whether other modes see what this one does."""
         self.opaque = 0
@@ -51,8 +60,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         operands = list(_operands(args, kwargs))
         shaded = [t for t in operands if self._known(t)]
-        mutable = self.numbers and not self.opaque and func._schema.is_mutable and args
-        self.before = args[0].clone() if mutable and isinstance(args[0], torch.Tensor) else None
+        mutable = self.numbers and not self.opaque and func._schema.is_mutable
+        over = written(func, args, kwargs) if mutable else []
+        self.before = {id(t): t.clone() for t in operands if is_view(t, over, {})} if over else {}
         out = func(*args, **kwargs)
         if not self.opaque:
             with _disable_current_modes() if self.beneath else nullcontext():
@@ -92,11 +102,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.store.put(value, shadow if floating else None)
 
     def array(self, value: Any) -> Any:
-        """The numbers of a tensor as NumPy, or a number; None in a run without numbers."""
+        """The numbers that an operation was given as NumPy, or a number; None in a run without numbers."""
         if not isinstance(value, torch.Tensor):
             return value
         if not self.numbers or value.is_meta:
             return None
+        value = self.before.get(id(value), value)
         wide = value.detach().to("cpu", torch.complex128 if value.is_complex() else torch.float64)
         return wide.resolve_conj().resolve_neg().numpy()
 
@@ -106,7 +117,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         text = f"unknown from {name} at {self.here or 'the network itself'}"
         self.flow.note(text)
         for value in tensors(out):
-            self.put(value, unknown(self.flow, shadows, tuple(value.shape), text))
+            shape = (*value.shape, 2) if value.is_complex() else tuple(value.shape)
+            self.put(value, unknown(self.flow, shadows, shape, text))
 
     def _known(self, tensor: torch.Tensor) -> bool:
         """Whether somebody stands behind an operand; an array of numbers that was never seen is of unknown origin."""
@@ -116,32 +128,60 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return False
         if self.weights.origin(tensor) is None:
             self.store.see(tensor)
-            if tensor.is_floating_point() and tensor.ndim and tensor.numel():
+            if (tensor.is_floating_point() or tensor.is_complex()) and tensor.ndim and tensor.numel():
                 text = f"unknown origin: an array of shape {tuple(tensor.shape)} at {self.here or 'the network itself'}"
                 self.flow.note(text)
-                self.put(tensor, unknown(self.flow, (), tuple(tensor.shape), text))
+                shape = (*tensor.shape, 2) if tensor.is_complex() else tuple(tensor.shape)
+                self.put(tensor, unknown(self.flow, (), shape, text))
         return self.store.shaded(tensor)
 
     def _pass(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, shaded: list[torch.Tensor]
     ) -> None:
-        func = _plain(func)
+        over = written(func, args, kwargs)
+        func, kwargs = _plain(func, kwargs)
         name = func._schema.name.partition("::")[2]
         self.weights.layer = self.here
         made = list(tensors(out))
         rule = self.rules.get(name)
         if rule is None and torch.Tag.pointwise in func.tags:
             rule = self.rules["pointwise"]
+        if rule is not None and any(t.is_complex() for t in (*shaded, *made)):
+            rule = self.complex.get(rule)
         if not shaded and name not in SOURCES:
             self._silent(func, args, kwargs, made)
         elif rule is not None:
             rule(self, func, args, kwargs, out)
-        elif not all(is_view(value, args, kwargs) for value in made):
-            floating = [value for value in made if value.is_floating_point()]
-            if floating:
-                self.lost(func, floating, [s for t in shaded if (s := self.shadow(t)) is not None])
+        else:
+            self._without_rule(func, args, kwargs, made, over)
         for value in made:
             self.store.see(value)
+
+    def _without_rule(
+        self, func: Any, args: Any, kwargs: Any, made: Sequence[torch.Tensor], over: Sequence[torch.Tensor]
+    ) -> None:
+        """What is composed of other operations is followed through these; views need nothing; the rest is lost."""
+        if torch.Tag.inplace_view in func.tags:
+            return
+        if not over and all(is_view(value, args, kwargs) for value in made):
+            return
+        if not over and self.composed(func, args, kwargs, made):
+            return
+        results = [v for v in (*made, *over) if v.is_floating_point() or v.is_complex()]
+        if results:
+            operands = _operands(args, kwargs)
+            self.lost(func, results, [s for t in operands if (s := self.shadow(t)) is not None])
+
+    def composed(self, func: Any, args: Any, kwargs: Any, made: Sequence[torch.Tensor]) -> bool:
+        """Follow an operation through those that torch composes it of, if it does."""
+        with self:
+            again = func.decompose(*args, **kwargs)
+        if again is NotImplemented:
+            return False
+        for value, like in zip(made, tensors(again), strict=True):
+            if not is_view(value, args, kwargs):
+                self.put(value, self.shadow(like))
+        return True
 
     def _silent(self, func: Any, args: Any, kwargs: Any, made: Sequence[torch.Tensor]) -> None:
         """Nobody stands behind the operands. What was made of weights alone are those weights, in another form."""
@@ -154,10 +194,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not value.is_floating_point() or is_view(value, args, kwargs):
                 continue
             like = [t for t in weights if t.shape == value.shape]
-            if like:
-                self.weights.made(max(like, key=lambda t: t.numel()), value)
-            elif func._schema.name.partition("::")[2] in PICKING:
+            name = func._schema.name.partition("::")[2]
+            if name in PICKING and (name != "where" or len(weights) > 1):
                 self._pick(func, args, kwargs, value)
+            elif like:
+                self.weights.made(max(like, key=lambda t: t.numel()), value)
 
     def _pick(self, func: Any, args: Any, kwargs: Any, value: torch.Tensor) -> None:
         """Weights are put together of weights, by numbers that a run of shapes alone does not have."""
@@ -181,7 +222,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 _PICKING = """
-cat concat stack index index_select gather repeat tile take_along_dim repeat_interleave
+cat concat stack index index_select gather repeat tile take_along_dim repeat_interleave flip fliplr flipud rot90 roll
+where
 """
 PICKING = frozenset(_PICKING.split())
 """Operations that put weights together to other weights."""
@@ -197,19 +239,33 @@ SOURCES = frozenset(_NAMES.split())
 ALIASES = {
     **{"subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg"},
     **{"absolute": "abs", "clip": "clamp", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2"},
-    **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"},
+    **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "expit": "sigmoid"},
 }
 """Second names that torch has for an operation, of which the rules know the first."""
 
 
-def _plain(func: Any) -> Any:
-    """The operation under its first name."""
+def _plain(func: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The operation under its first name, giving its result rather than writing it to `out`."""
+    given, outs = _renamed(func)
+    return given, {key: value for key, value in kwargs.items() if key not in outs} if outs else kwargs
+
+
+@cache
+def _renamed(func: Any) -> tuple[Any, frozenset[str]]:
+    outs = frozenset(one.name for one in func._schema.arguments if one.is_out)
     name = func._schema.name.partition("::")[2]
-    first = ALIASES.get(name.rstrip("_"))
-    if first is None:
-        return func
-    packet = getattr(torch.ops.aten, first + name[len(name.rstrip("_")) :])
-    return getattr(packet, func._overloadname, func)
+    tail = name[len(name.rstrip("_")) :]
+    stem = name.rstrip("_").removeprefix("special_")
+    stem = ALIASES.get(stem, stem)
+    if stem in ("max", "min") and func._overloadname in ("other", "out"):
+        stem = f"{stem}imum"
+    wanted = [(one.name, str(one.type)) for one in func._schema.arguments if one.name not in outs]
+    for packet in (getattr(torch.ops.aten, stem + tail, None), func.overloadpacket):
+        for overload in packet.overloads() if packet is not None else ():
+            other = getattr(packet, overload)
+            if [(one.name, str(one.type)) for one in other._schema.arguments] == wanted:
+                return (func, frozenset()) if other is func else (other, outs)
+    return func, frozenset()
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -234,6 +290,15 @@ def _operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.T
             yield value
         elif isinstance(value, (list, tuple)):
             yield from (item for item in value if isinstance(item, torch.Tensor))
+
+
+def written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """The operands that an operation writes over."""
+    if not func._schema.is_mutable:
+        return []
+    given = dict(zip((one.name for one in func._schema.arguments), args, strict=False)) | kwargs
+    names = (one.name for one in func._schema.arguments if one.alias_info is not None and one.alias_info.is_write)
+    return list(_operands(tuple(given[name] for name in names if name in given), {}))
 
 
 def is_view(value: torch.Tensor, args: Any, kwargs: Any) -> bool:

@@ -12,20 +12,18 @@ import torch
 from torch._guards import detect_fake_mode
 from torch.utils._python_dispatch import _disable_current_modes
 
-from ...flow.cells import Cells
+from ...flow.cells import NETWORK_INPUT, Cells
 from ...flow.edges import Traced
 from ...flow.flow import Flow
 from ...flow.shadow import Shadow
 from ..surely import surely
 from .names import Named, named
 from .trace_boundaries import Boundary, boundaries
-from .trace_ops import RULES
+from .trace_ops import COMPLEX, RULES
 from .trace_weights import PLAIN, Weights
 from .tracer import Tracer, tensors
 
 __all__ = ["Told", "traced"]
-
-INPUT = "the network's input"
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,8 @@ def traced(
     flow = Flow(cells)
     parts = list(named(model, linked=False))
     arrays = _arrays(parts) if told is None else told.arrays
-    tracer = Tracer(flow, Weights(cells, _with_fakes(arrays)), RULES, numbers)
-    block = cells.add("", "", 1, text=INPUT)
+    tracer = Tracer(flow, Weights(cells, _with_fakes(arrays)), (RULES, COMPLEX), numbers)
+    block = cells.add("", "", 1, text=NETWORK_INPUT)
     for tensor in tensors(inputs):
         if tensor.layout == torch.strided:
             tracer.store.see(tensor)
