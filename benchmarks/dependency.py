@@ -17,6 +17,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,9 +37,9 @@ PER_LAYER = 3
 PIXELS, TOKENS = 32, 8
 """The input of the networks in full size."""
 JUDGED = 5
-"""How many neurons of each small network are put to brute force, of those where the answers differ."""
-LIMIT = 20
-"""Seconds that the graph of one network may take."""
+"""How many neurons of each small network are put to brute force, where the answers differ by more than the question."""
+BUILD, QUERY = 60, 1
+"""Seconds that the graph of one network may take, and the answer for one channel."""
 PAGE = Path(__file__).parent.parent / "docs" / "wiring-compared.md"
 BEGIN, END = "<!-- dependency: begin -->", "<!-- dependency: end -->"
 MISSING = "torch-pruning is not installed: pip install torch-pruning==1.6.1 --no-deps"
@@ -60,16 +61,16 @@ class Compared:
     """What was found of one network.
 
     failed      why the graph could not be built; then the rest is 0
-    seconds     to build the graph, and to trace the wiring
+    seconds     to build the graph
     asked       neurons of which both were asked; `silent`: neurons that the graph has no answer for, by kind of layer
-    judged      neurons of which the answers differ and a third is asked, brute force: how many, and whom it bears out
+    judged      neurons put to brute force: how many, and whom it bears out (what partners hear is not held against it)
     same, ours, theirs    slots that both name, that only a wiring names, that only the graph names
     why         reasons of the differences -> how many slots
     """
 
     name: str
     failed: str = ""
-    seconds: tuple[float, float] = (0.0, 0.0)
+    seconds: float = 0.0
     asked: int = 0
     equal: int = 0
     same: int = 0
@@ -86,8 +87,9 @@ class Compared:
             parts = [f"{reason} ({count:,})" for reason, count in self.why.most_common()]
             parts += [f"no answer for {kind} ({count:,} neurons)" for kind, count in self.silent.most_common()]
             numbers = [f"{n:,}" for n in (self.asked, self.equal, self.same, self.ours, self.theirs)]
-            judged = f"{self.judged['ours']} : {self.judged['theirs']}" if self.judged["asked"] else ""
-            cells = (self.name, f"{self.seconds[0]:.3g} s", *numbers, judged, "; ".join(parts))
+            asked, ours, theirs = (self.judged[word] for word in ("asked", "ours", "theirs"))
+            judged = f"{ours} : {theirs} of {asked}" if asked else ""
+            cells = (self.name, f"{self.seconds:.3g} s", *numbers, judged, "; ".join(parts))
         return f"| {' | '.join(cells)} |"
 
 
@@ -102,7 +104,8 @@ class Theirs:
         self.graph = torch_pruning.DependencyGraph()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self.graph.build_dependency(model, example_inputs=x, output_transform=_first)
+            with _without_cache(model):
+                self.graph.build_dependency(model, example_inputs=x, output_transform=_first)
 
     def channel(self, name: str, population: str, number: int) -> tuple[nn.Module, int] | str:
         """What the graph calls a neuron: a module and an output channel of it. A word for what it cannot be asked."""
@@ -117,8 +120,17 @@ class Theirs:
             if number < below or bool(module.proj_size) != bool(population):
                 return "inner units of LSTM"
             number -= below
-        known = module in self.graph.module2node and self.graph.get_pruner_of_module(module) is not None
-        return (module, number) if known else type(module).__name__
+        return (module, number) if self.knows(module) else type(module).__name__
+
+    def knows(self, module: nn.Module) -> bool:
+        return module in self.graph.module2node and self.graph.get_pruner_of_module(module) is not None
+
+    def unseen(self, name: str, tags: Sequence[str]) -> str:
+        """Why a slot that hears a neuron is not in its group."""
+        if "through time" in tags:
+            return THROUGH_TIME
+        module = self.modules[name]
+        return MISSED if self.knows(module) else f"ours: read by {type(module).__name__}"
 
     def heard(self, module: nn.Module, channel: int) -> tuple[Slots, Slots]:
         """The inputs of other layers in the group of a channel, and the channels that go with it, its own included."""
@@ -139,6 +151,20 @@ READS = (nn.Linear, nn.modules.conv._ConvNd, nn.LSTM, nn.GRU, nn.MultiheadAttent
 """The layers that weigh what they read. (An embedding reads no neuron.)"""
 
 
+@contextmanager
+def _without_cache(model: nn.Module) -> Iterator[None]:
+    """Keep a language model from returning its keys and values: the graph cannot follow these."""
+    config: Any = getattr(model, "config", None)
+    before = getattr(config, "use_cache", None)
+    if before:
+        config.use_cache = False
+    try:
+        yield
+    finally:
+        if before:
+            config.use_cache = before
+
+
 def _first(output: Any) -> Any:
     """The tensor to which the graph is followed: the first that the model returns."""
     return output if isinstance(output, torch.Tensor) else _first(output[0])
@@ -153,43 +179,60 @@ def compare(name: str, seed: int = 0) -> Compared:
     """Build both on one network and ask both for random neurons of every layer. What the graph raises is told."""
     model, x = _built(name)
     found = Compared(name)
-    signal.signal(signal.SIGALRM, _late)
-    signal.alarm(LIMIT)
+    net = pc.open(model)
+    net.wiring(x)
+    begun = time.perf_counter()
     try:
-        _compare(found, model, x, seed)
+        with _limited(BUILD):
+            theirs = Theirs(model, x)
     except Exception as error:  # whatever another library raises
-        text = (str(error).splitlines() or [""])[0]
-        return Compared(name, f"{type(error).__name__}: {text}")
-    finally:
-        signal.alarm(0)
+        found.failed = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        return found
+    found.seconds = time.perf_counter() - begun
+    _ask(found, net, theirs, x, seed)
     return found
 
 
-def _late(*_: object) -> None:
-    raise TimeoutError(f"no answer in {LIMIT} s")
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in what is run inside, when it takes longer."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"no answer in {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
-def _compare(found: Compared, model: nn.Module, x: Any, seed: int) -> None:
-    net = pc.open(model)
-    begun = time.perf_counter()
-    wiring = net.wiring(x)
-    traced = time.perf_counter()
-    theirs = Theirs(model, x)
-    found.seconds = (time.perf_counter() - traced, traced - begun)
-    for *place, address in _sample(wiring, seed):
-        channel = theirs.channel(*place)
+def _ask(found: Compared, net: pc.Network, theirs: Theirs, x: Any, seed: int) -> None:
+    """Ask both for random neurons, and brute force where they differ by more than the question."""
+    wiring = net.wiring()
+    for module, population, number, address in _sample(wiring, seed):
+        channel = theirs.channel(module, population, number)
         if isinstance(channel, str):
             found.silent[channel] += 1
             continue
         try:
-            slots = theirs.heard(*channel)
-        except (IndexError, ValueError, AssertionError) as error:
+            with _limited(QUERY):
+                slots, partners = theirs.heard(*channel)
+        except (IndexError, ValueError, AssertionError, TimeoutError) as error:
             found.silent[f"{type(channel[0]).__name__}: {type(error).__name__}"] += 1
-        else:
-            ours = _heard(wiring, address)
-            _one(found, wiring, ours, slots)
-            if set(ours) != slots[0] and not found.name.endswith(FULL) and found.judged["asked"] < JUDGED:
-                _judge(found, net, address, x, (set(ours), slots[0]))
+            continue
+        ours = _heard(wiring, address)
+        of_partners = {slot for one in partners for slot in _of_channel(wiring, *one)} - set(ours)
+        _count(found, set(ours), slots)
+        found.why.update(theirs.unseen(slot[0], ours[slot]) for slot in set(ours) - slots)
+        found.why.update(PARTNERS if slot in of_partners else WRONG for slot in slots - set(ours))
+        inner = {slot for slot, tags in ours.items() if "through time" in tags}
+        left = slots - of_partners | inner
+        if left != set(ours) and not found.name.endswith(FULL) and found.judged["asked"] < JUDGED:
+            truth = {(path.rpartition(".")[0], slot) for _, _, path, slot in listeners(net, address, x, held=True)}
+            found.judged.update(asked=1, ours=int(set(ours) == truth), theirs=int(left == truth))
 
 
 def names() -> tuple[str, ...]:
@@ -229,27 +272,12 @@ def _heard(wiring: Any, address: str) -> Tagged:
     return found
 
 
-def _one(found: Compared, wiring: Any, ours: Tagged, theirs: tuple[Slots, Slots]) -> None:
-    """Count what both name of one neuron, and name each difference."""
-    slots, partners = theirs
+def _count(found: Compared, ours: Slots, theirs: Slots) -> None:
     found.asked += 1
-    found.equal += set(ours) == slots
-    found.same += len(set(ours) & slots)
-    found.ours += len(set(ours) - slots)
-    found.theirs += len(slots - set(ours))
-    for slot in set(ours) - slots:
-        found.why[THROUGH_TIME if "through time" in ours[slot] else MISSED] += 1
-    extra = slots - set(ours)
-    if extra:
-        of_partners = {slot for one in partners for slot in _of_channel(wiring, *one)}
-        found.why.update({PARTNERS: len(extra & of_partners), WRONG: len(extra - of_partners)})
-    found.why += Counter()  # drops what is 0
-
-
-def _judge(found: Compared, net: pc.Network, address: str, x: Any, said: tuple[Slots, Slots]) -> None:
-    """Ask brute force, which knows no operations: whose answer is exactly what it finds?"""
-    truth = {(path.rpartition(".")[0], slot) for _, _, path, slot in listeners(net, address, x, held=True)}
-    found.judged.update(asked=1, ours=int(said[0] == truth), theirs=int(said[1] == truth))
+    found.equal += ours == theirs
+    found.same += len(ours & theirs)
+    found.ours += len(ours - theirs)
+    found.theirs += len(theirs - ours)
 
 
 PARTNERS = "theirs: read other channels of the group"
@@ -263,7 +291,7 @@ def _of_channel(wiring: Any, module: str, channel: int) -> Slots:
     found: Slots = set()
     for block in wiring.traced.cells.blocks:
         inside = block.layer in (module, f"{module}.out_proj") and not block.text
-        if inside and not block.population and channel < block.count:
+        if inside and not block.population and 0 <= channel < block.count:
             found |= set(_heard(wiring, wiring.traced.cells.text(block.start + channel)))
     return found
 
@@ -284,7 +312,7 @@ def table(results: Sequence[Compared]) -> str:
     head = f"{len(results)} networks; the graph is built for {len(done)}. "
     head += f"There it answers for {asked:,} of {asked + silent:,} neurons, "
     head += f"and names the slots that hear the neuron, no more and no fewer, for {equal:,} of them. "
-    head += f"Of {judged['asked']} neurons where the answers differ, brute force bears out "
+    head += f"Of {judged['asked']} neurons where they differ by more than partners and time, brute force bears out "
     head += f"the wiring for {judged['ours']} and the graph for {judged['theirs']}."
     return "\n".join([head, "", HEADER, *(one.row() for one in results)])
 

@@ -26,7 +26,7 @@ from patchclamp.wiring import Wiring
 __all__ = ["main"]
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-LLAMA_8B = {
+LLAMA_8B: dict[str, Any] = {
     "hidden_size": 4096,
     "num_hidden_layers": 32,
     "num_attention_heads": 32,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from transformers import LlamaConfig, LlamaModel
 import patchclamp as pc
 from patchclamp.errors import AddressError, KindError, RunError
 from patchclamp.tape import weighted
+from patchclamp.testing import Footprint
 
 
 class Digits(nn.Module):
@@ -414,3 +416,42 @@ def test_who_hears_a_neuron_is_who_the_wiring_says(digits, branches):
         for address in addresses:
             wired = {one.layer for one in net[address].outgoing(x) if not one.output}
             assert heard(net, address, x, layers) == wired, address
+
+
+def test_a_stack_cannot_be_the_chosen_consumer_of_its_own_units():
+    model = nn.LSTM(3, 4)
+    net, x = pc.open(model), torch.randn(5, 2, 3)
+    assert "through time" in net[""][2].outgoing(x)[0].tags
+    with pytest.raises(KindError, match="hears its own units at its next step"):
+        net[""][2].ablate(x, at=[net[""]])
+
+
+def test_acts_of_two_threads_take_turns():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    net, x, before = pc.open(model), torch.rand(3, 4), Footprint.of(model)
+    expected = net["0[1]"].ablate(x).output
+    wrong: list[object] = []
+
+    def ablates():
+        try:
+            wrong.extend(1 for _ in range(20) if not torch.equal(net["0[1]"].ablate(x).output, expected))
+        except Exception as error:
+            wrong.append(error)
+
+    def blocks():
+        try:
+            for _ in range(40):
+                with net.ablated("0[1]"):
+                    if not torch.equal(model(x), expected):
+                        wrong.append(2)
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=act) for act in (ablates, blocks, ablates)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert Footprint.of(model) == before

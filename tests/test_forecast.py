@@ -255,3 +255,10 @@ def test_errors_and_the_picture(straight):
     with pytest.raises(RunError, match="no gains"):
         net.wiring(x, numbers=False) and net["conv3[1]"].forecast()
     assert np.isfinite(sizes).all()
+
+
+def test_who_is_heard_by_nobody_says_so(straight):
+    net, x = straight
+    last = net[list(net.model.layers)[-1]][1]
+    found = last.forecast(1.0, x)
+    assert not len(found) and "leaves by the network's output" in repr(found)

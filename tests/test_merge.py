@@ -197,3 +197,26 @@ def test_a_constant_and_no_bias():
     with torch.no_grad():
         model.e.weight[3], model.e.bias[3] = 0, 2
     assert "fc has no bias" in refused(lambda: pc.open(model).removal(["e[3]"], x, fold=True))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.LSTMCell])
+def test_units_with_multiples_of_weights_are_no_multiples(kind):
+    """One step shows no path through time; small weights would hide the difference from the proof."""
+
+    def run(m, x):
+        return m.fc(m.r(x)[0])
+
+    model = small.Of(run, r=kind(4, 6), fc=nn.Linear(6, 2)).eval()
+    rows = {name: value.data.view(4, 6, -1) for name, value in model.r.named_parameters()}
+    for value in rows.values():
+        value *= 1e-4
+        value[:, 5] = 2 * value[:, 2]
+    x = torch.randn(1, 4) if kind is nn.LSTMCell else torch.randn(1, 3, 4)
+    with pytest.raises(EditError, match="what a unit gives is not linear in its weights"):
+        pc.open(model)["r[2,5]"].merging(x)
+    for value in rows.values():
+        value[:, 5] = value[:, 2]
+    before = model(x).detach()
+    pc.open(model)["r[2,5]"].merge(x)
+    same(model, x, before)
+    assert model.r.hidden_size == 5

@@ -235,6 +235,72 @@ def test_what_did_not_run():
     assert "a[1] did not run on this input" in refusal(model, ["a[1]"], torch.randn(ROW))
 
 
+def test_a_network_that_was_opened_before_it_became_smaller():
+    """`neuron.remove` cannot see the network again for its holder: every act says so, and none misses the layer."""
+    model, x = small.vector(nn.ReLU()), torch.randn(ROW)
+    net = pc.open(model)
+    net["e[1]"].remove(x)
+    for act in (
+        lambda: net.wiring(x),
+        lambda: net["e[2]"].outgoing(x),
+        lambda: net["e[2]"].removal(x),
+        lambda: net["e[2]"].splitting(x),
+        lambda: net["e[2]"].ablate(x),
+    ):
+        with pytest.raises(KindError, match=r"e.weight has shape \(7, 4\)[^$]*refresh"):
+            act()
+    net.refresh()
+    assert [one.address for one in net["e[2]"].outgoing(x)] == ["fc"]
+
+
+def test_the_units_of_a_stack_and_the_queries_of_a_head_in_words():
+    stack = small.Of(lambda m, x: m.fc(m.r(x)[0]), r=nn.LSTM(4, 6, 2, bidirectional=True), fc=nn.Linear(12, 2)).eval()
+    said = refusal(stack, ["r[1]"], torch.randn(STEPS))
+    assert "take as many from each layer (l0, l1) and direction (forward, reverse)" in said
+    part = nn.MultiheadAttention(8, 2, batch_first=True)
+    heads = small.Of(lambda m, x: m.fc(m.a(x, x, x)[0]), a=part, fc=nn.Linear(8, 2)).eval()
+    shown = repr(pc.open(heads)["a.head[1]"].removal(torch.randn(2, 3, 8)))
+    assert "queries 4 to 7" in shown and "querys" not in shown
+
+
+def test_an_array_that_is_read_turned():
+    def run(m, x):
+        hidden = m.a(x).relu()
+        return nn.functional.linear(hidden, m.a.weight.t()), m.b(hidden)
+
+    model = small.Of(run, a=nn.Linear(4, 8), b=nn.Linear(8, 2)).eval()
+    said = refusal(model, ["a[1]"], torch.randn(ROW))
+    assert "a.weight reads a[1] in another way than a Linear reads" in said
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_weights_with_a_norm_of_their_own():
+    x, consumers = torch.randn(ROW), [("fc", 1, [1, 5])]
+
+    def run(m, x):
+        return m.fc(m.e(x).relu())
+
+    def build():
+        return small.Of(run, e=nn.Linear(4, 8), fc=nn.Linear(8, 2)).eval()
+
+    for norm in (nn.utils.weight_norm, nn.utils.parametrizations.weight_norm):
+        model = build()
+        expected = deaf(model, consumers)(x)
+        norm(model.e)
+        pc.open(model).remove(["e[1,5]"], x)
+        torch.testing.assert_close(model(x), expected)
+        assert model.e.out_features == model.fc.in_features == 6
+    model = build()
+    nn.utils.parametrizations.weight_norm(model.fc, dim=1)  # a norm for each slot
+    expected = deaf(model, consumers)(x)
+    saved = pc.open(model).remove(["e[1,5]"], x)
+    torch.testing.assert_close(model(x), expected)
+    assert saved.parameters == (40 + 18 + 8, 30 + 14 + 6)
+    model = build()
+    nn.utils.parametrizations.weight_norm(model.fc, dim=None)  # one norm for all of it
+    assert "cannot lose the same" in refusal(model, ["e[1]"], x)
+
+
 def test_the_plan_says_what_goes_and_why():
     net = pc.open(small.residual())
     plan = net.removal(["a[2]"], torch.randn(MAP), partners=True)

@@ -826,6 +826,58 @@ def test_files_that_are_no_wiring(rich, net, tmp_path):
     assert net.wiring() is rich  # what was kept still is
 
 
+def test_a_file_in_which_a_byte_is_another(net, tmp_path):
+    """Either it is refused, or nothing of it changed."""
+    path = tmp_path / "w.parquet"
+    net.wiring(X).save(path)
+    data, saved = path.read_bytes(), net.wiring()
+    found = set()
+    for place in np.random.default_rng(0).permutation(len(data))[:120].tolist():
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x41]) + data[place + 1 :])
+        try:
+            found.add(net.wiring(load=path) == saved)
+        except pc.FileError:
+            found.add("refused")
+    assert found <= {True, "refused"} and "refused" in found
+
+
+def test_a_file_that_says_of_a_parameter_what_it_has_not(tmp_path):
+    import json
+
+    import pyarrow.parquet as pq
+
+    net = pc.open(nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3)).eval())
+    table = net.wiring(torch.rand(1, 1, 6, 6)).arrow()
+    said = json.loads(table.schema.metadata[b"patchclamp.wiring"])
+    row = next(row for row in said["touches"] if row[0] == "1.weight")
+    row[2] = _packed_steps([0] * (row[2][0] - 1) + [1 << 27])
+    pq.write_table(table.replace_schema_metadata({b"patchclamp.wiring": json.dumps(said)}), tmp_path / "w.parquet")
+    with pytest.raises(pc.FileError, match="damaged wiring: the indices of a parameter"):
+        net.wiring(load=tmp_path / "w.parquet")
+
+
+def _packed_steps(numbers):
+    import base64
+    import zlib
+
+    steps = np.diff(numbers, prepend=0).astype("<i8").tobytes()
+    return [len(numbers), base64.b64encode(zlib.compress(steps)).decode()]
+
+
+def test_one_hears_and_several_hear(net):
+    net.wiring(X)
+    assert "whom fc1[1] hears" in repr(net["fc1[1]"].sources())
+    assert "whom fc1[1] and fc1[2] hear\n" in repr(net["fc1[1,2]"].sources())
+
+
+def test_what_cannot_run_is_not_told_to_run(digits, tmp_path):
+    pc.open(digits).save(tmp_path / "digits.safetensors")
+    with pytest.raises(pc.RunError, match=r"is not known yet[^$]*load one that was saved"):
+        pc.open(tmp_path / "digits.safetensors").wiring()
+    with pytest.raises(pc.RunError, match=r"is not known yet[^$]*give an input"):
+        pc.open(digits).wiring()
+
+
 def test_saving_is_whole_or_not_at_all(rich, tmp_path, monkeypatch):
     path = tmp_path / "w.parquet"
     path.write_bytes(b"before")

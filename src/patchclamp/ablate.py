@@ -349,7 +349,7 @@ def _runner(model: Model) -> Runner:
         raise RunError(f"{model.source} is a file: it holds weights but cannot run", "open the live network instead")
     if getattr(model.runner, "clamped", None) is None:
         raise RunError(
-            f"neurons of a {model.framework} network cannot be silenced in a run",
+            f"neurons cannot be silenced in runs of {model.framework} networks",
             "edit their weights instead: with net.edit() as edit: edit[...].zero()",
         )
     refuse_stale(model)

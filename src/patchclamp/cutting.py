@@ -152,16 +152,27 @@ class Cutting:
             if not gone.any():
                 continue
             if reader.placed is None:
-                raise EditError(
-                    f"{reader.path} reads {self._sources(reader, gone)}, and its layer is of no known kind",
-                    'say what it is: patchclamp.register("my.Layer", weight="neuron in", bias="neuron")',
-                )
+                raise self._unknown(reader, gone)
             self._shears(reader.placed.array).slots(reader, gone)
             self.read.setdefault(reader.path, Shears(reader.placed.array)).slots(reader, gone)
             one = Shears(reader.placed.array)
             one.slots(reader, gone)
             slots = f"slot{'' if gone.sum() == 1 else 's'} {longest(np.flatnonzero(gone))}"
             self._say(one, f"{slots} read{'s' if gone.sum() == 1 else ''} {self._sources(reader, gone)}")
+
+    def _unknown(self, reader: Reader, gone: Flags) -> EditError:
+        """The error for who reads in a way that no line describes."""
+        what = f"{reader.path} reads {self._sources(reader, gone)}"
+        owner = (
+            self._owner(self.closure.model.arrays[reader.path]) if reader.path in self.closure.model.arrays else None
+        )
+        if owner is not None and owner.kind is not None:
+            return EditError(
+                f"{what} in another way than a {owner.kind.title} reads (a weight that is turned, or used by hand)",
+                "what another use of an array reads cannot be removed",
+            )
+        register = 'say what it is: patchclamp.register("my.Layer", weight="neuron in", bias="neuron")'
+        return EditError(f"{what}, and its layer is of no known kind", register)
 
     def _sources(self, reader: Reader, gone: Flags) -> str:
         closure = self.closure

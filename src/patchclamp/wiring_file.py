@@ -27,7 +27,9 @@ def wired(model: Model, x: Any = None) -> NetworkWiring:
     found: NetworkWiring | None = model.kept.get(KEPT)
     if found is None:
         what = f"the wiring of {model.source} is not known yet: a run shows it"
-        raise RunError(what, "give an input: net.wiring(x) traces and keeps it")
+        traces = getattr(model.runner, "trace", None) is not None
+        saved = "load one that was saved of the live network: net.wiring(load=...)"
+        raise RunError(what, "give an input: net.wiring(x) traces and keeps it" if traces else saved)
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -59,14 +60,18 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "pip install torch-pruning" in capsys.readouterr().err
 
 
-class Graph:
+class Graph(dependency.Theirs):
     """A dependency graph in the place of the real one: it knows one convolution, and says what it is told to."""
 
-    says: dependency.Slots = set()
-    partners: dependency.Slots = set()
+    says: ClassVar[dependency.Slots] = set()
+    partners: ClassVar[dependency.Slots] = set()
 
     def __init__(self, model: nn.Module, x: Any) -> None:
+        self.modules = dict(model.named_modules())
         self.module = model.get_submodule("stages.0.0.conv2")
+
+    def knows(self, module: nn.Module) -> bool:
+        return True
 
     def channel(self, name: str, population: str, number: int) -> tuple[nn.Module, int] | str:
         return (self.module, number) if (name, number) == ("stages.0.0.conv2", 2) else "others"
@@ -100,6 +105,9 @@ def test_each_difference_is_named_and_judged(graph, monkeypatch):
     assert found.why == {dependency.MISSED: 1, dependency.PARTNERS: 1, dependency.WRONG: 1}
     assert found.judged == {"asked": 1, "ours": 1, "theirs": 0}
     text = dependency.table([found])
+    monkeypatch.setattr(graph, "says", {*READS.items(), ("stages.0.0.conv1", 2)})
+    only_partners = dependency.compare("resnet_basic")
+    assert only_partners.why == {dependency.PARTNERS: 1} and not only_partners.judged
     assert "for 0 of them" in text and "the wiring for 1 and the graph for 0" in text
     assert {columns(line) for line in text.splitlines()[2:]} == {columns(dependency.HEADER.splitlines()[0])}
 
@@ -112,6 +120,13 @@ def test_a_graph_that_cannot_be_built_says_why(monkeypatch):
     found = dependency.compare("vgg")
     assert found.failed == "ZeroDivisionError: by zero"
     assert "| vgg | - |" in found.row()
+
+
+def test_a_graph_that_gives_no_answer_in_time_is_left(graph, monkeypatch):
+    monkeypatch.setattr(dependency, "QUERY", 0.05)
+    monkeypatch.setattr(graph, "heard", lambda *_: time.sleep(10))
+    found = dependency.compare("resnet_basic")
+    assert (found.asked, found.silent["Conv2d: TimeoutError"]) == (0, 1)
 
 
 def test_every_network_has_its_row() -> None:

@@ -34,7 +34,10 @@ class Flow:
         self._touches: dict[tuple[str, int], list[npt.NDArray[np.int32]]] = {}
 
     def weighed(self, reader: Reader, slots: Ints, shadow: Shadow) -> None:
-        """An array of weights reads: the last axis of the shadow is that of its slots."""
+        """An array of weights reads: the last axis of the shadow is that of its slots; at a slot of -1 it does not."""
+        if (slots < 0).any():
+            own = slots >= 0
+            slots, shadow = slots[own], shadow.each(lambda plane: plane[..., own])
         planes, width = shadow.codes.shape[0], len(slots)
         rising = bool((slots[1:] > slots[:-1]).all())
         seen = self._seen.setdefault(reader.number, np.zeros(reader.slots, np.int64))
@@ -43,7 +46,7 @@ class Flow:
             seen[slots] += rows
         else:
             np.add.at(seen, slots, rows)
-        if shadow.mixed is not None:
+        if shadow.mixed is not None and rows:
             self._mix(reader, slots, shadow.mixed.reshape(-1, width))
         if not planes or not rows:
             return

@@ -141,6 +141,8 @@ class Groups:
         kept = [axis for axis in range(len(shadow.shape)) if axis not in axes]
         shape = tuple(shadow.shape[axis] for axis in kept)
         count = int(np.prod(shape))
+        if not np.prod(shadow.shape):
+            return np.zeros(shape, np.int64)
         labels = label_of(shadow.codes).transpose(*(axis + 1 for axis in kept), 0, *(axis + 1 for axis in axes))
         groups = None
         if shadow.mixed is not None:

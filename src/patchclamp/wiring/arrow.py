@@ -25,6 +25,8 @@ __all__ = ["KEY", "from_arrow", "pyarrow", "to_arrow"]
 
 KEY = b"patchclamp.wiring"
 """Where in the table's metadata stands what is no column."""
+CHECK = b"patchclamp.wiring.crc32"
+"""Where its check sum stands. Pages of columns have their own in the file."""
 VERSION = 1
 AT_ONCE = 1 << 20
 """How many weights are read at once for their norms."""
@@ -69,12 +71,16 @@ def to_arrow(traced: Traced, strength: bool = False) -> Any:
         "reader": pa.array(readers.astype(np.int32)),
         "path": pa.array(tags.astype(np.int32)),
     }
-    return pa.table(columns).replace_schema_metadata({KEY: json.dumps(_described(traced)).encode()})
+    said = json.dumps(_described(traced)).encode()
+    return pa.table(columns).replace_schema_metadata({KEY: said, CHECK: b"%d" % zlib.crc32(said)})
 
 
 def from_arrow(table: Any, model: Model) -> Traced:
     """The trace that a table holds. Raises KindError where it is of another network, ValueError where it is damaged."""
-    said = json.loads((table.schema.metadata or {})[KEY])
+    metadata = table.schema.metadata or {}
+    said = json.loads(metadata[KEY])
+    if metadata.get(CHECK, b"%d" % zlib.crc32(metadata[KEY])) != b"%d" % zlib.crc32(metadata[KEY]):
+        raise ValueError("its metadata is not what was written")
     if said["version"] != VERSION:
         raise ValueError(f"it is of version {said['version']}, and {VERSION} is known")
     cells = _cells(said, model)

@@ -27,13 +27,13 @@ EXACTLY, ROUGHLY = (1e-7, 1e-6), (1e-3, 5e-3)
 
 @pytest.fixture(autouse=True)
 def _exact() -> Iterator[None]:
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64" if WIDE else "float32")
+    before, policy = keras.config.floatx(), keras.config.dtype_policy()
+    wide = "float64" if WIDE else "float32"
+    keras.config.set_floatx(wide)
+    keras.config.set_dtype_policy(wide)  # once a policy was set, floatx alone says nothing
     yield
     keras.config.set_floatx(before)
-
-
-# Networks
+    keras.config.set_dtype_policy(policy)
 
 
 def small() -> Any:
@@ -291,6 +291,7 @@ PLAIN = {(f"a[{i}]", "b.kernel", i) for i in range(6)} | {(f"b[{i}]", "c.kernel"
 def test_weights_in_other_forms(form: str) -> None:
     """Read as they are computed with; packed ones, which are not read, say so."""
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
     model = stack(dtype="mixed_bfloat16") if "mixed" in form else stack()
     if form == "lora":
         model.get_layer("b").enable_lora(2)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils.hooks import RemovableHandle
 
 import patchclamp as pc
 from patchclamp.frameworks.torch.turns import Watch
@@ -146,6 +147,22 @@ def test_an_interrupted_run_leaves_nothing(error: type[BaseException]) -> None:
         with pytest.raises((pc.RunError, KeyboardInterrupt)):
             act(x)
         assert not _get_current_function_mode_stack()
+
+
+def test_an_interrupt_while_hooks_are_taken_out_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = pc.open(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    before = Footprint.of(net.held)
+    remove, left = RemovableHandle.remove, [1]
+
+    def interrupted(handle: RemovableHandle) -> None:
+        if left and left.pop():
+            raise KeyboardInterrupt
+        remove(handle)
+
+    monkeypatch.setattr(RemovableHandle, "remove", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        net["0[1]"].ablate(X)
+    assert not left and Footprint.of(net.held) == before
 
 
 def test_an_attention_that_runs_itself_again() -> None:

@@ -20,7 +20,7 @@ from ...use import Use
 from .calls import CallWatch
 from .desk import PRODUCTS, Desk, Outside
 from .placing import first_tensor, hold, swapped, tensors
-from .running import eager, listened
+from .running import alone, eager, listened
 from .stepwise import stepwise
 from .turns import following, raised
 from .unrolling import Unrolled
@@ -30,11 +30,12 @@ __all__ = ["clamped"]
 
 @contextmanager
 def clamped(model: torch.nn.Module, clamps: Sequence[Clamp], between: Between | None = None) -> Iterator[None]:
-    """While this holds, every run of the model in this thread gives the clamps' values; then nothing is left of it."""
+    """While this holds, every run of the model in this thread gives the clamps' values; then nothing is left of it.
+    Another thread that runs the model by an act waits until then."""
     layers = {} if between is None else between.layers
     meant = {clamp.layer.name: clamp.layer for clamp in clamps}
     desks: list[Desk] = []
-    with eager(), stepwise(model, {**layers, **meant}), ExitStack() as stack:
+    with alone(model), eager(), stepwise(model, {**layers, **meant}), ExitStack() as stack:
         for name, layer in {**layers, **meant}.items():
             module = listened(model, name)
             own = [clamp for clamp in clamps if clamp.layer.name == name]

@@ -25,6 +25,11 @@ _LOCKS: WeakKeyDictionary[torch.nn.Module, threading.RLock] = WeakKeyDictionary(
 """One run of a network at a time: what one puts back would take away what another has put there."""
 
 
+def alone(model: torch.nn.Module) -> AbstractContextManager[Any]:
+    """While this holds, no other thread runs the model by an act, or has something put in its runs."""
+    return _LOCKS.setdefault(model, threading.RLock())
+
+
 @contextmanager
 def running(model: torch.nn.Module) -> Iterator[None]:
     """Leave the model as it was, and run what torch.compile compiled as the Python that it was made from.
@@ -32,7 +37,7 @@ def running(model: torch.nn.Module) -> Iterator[None]:
     A compiled graph calls no hooks that came after it, and would be compiled anew with them.
     """
     resharded(model)
-    with _LOCKS.setdefault(model, threading.RLock()), unchanged(model), eager():
+    with alone(model), unchanged(model), eager():
         try:
             yield
         finally:

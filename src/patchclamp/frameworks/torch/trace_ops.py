@@ -42,6 +42,7 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
         split_with_sizes unbind tensor_split narrow select slice masked_select unfold_copy atleast_1d
         atleast_2d atleast_3d hsplit vsplit unsafe_split unsafe_chunk view_as_complex view_as_real diag
         diag_embed rename squeeze_copy take
+        _pack_padded_sequence
         """,
     ),
     (
@@ -71,14 +72,13 @@ _ROWS: tuple[tuple[Callable[..., None], str], ...] = (
         gathered("reduce"),
         """
         amax amin max min logsumexp norm linalg_vector_norm var std prod var_mean std_mean median nansum
-        aminmax
+        aminmax kthvalue
         """,
     ),
     (
         over_axis("softmax"),
         """
-        softmax _softmax log_softmax _log_softmax softmin sort topk cummax cumprod kthvalue _safe_softmax
-        local_response_norm renorm
+        softmax _softmax log_softmax _log_softmax softmin sort topk cummax cumprod _safe_softmax logcumsumexp
         """,
     ),
     (running_sum, "cumsum"),

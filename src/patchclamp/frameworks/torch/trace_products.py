@@ -12,6 +12,7 @@ import torch
 from ...flow.contraction import contracted
 from ...flow.rules import fresh, merged, pointwise
 from ...flow.shadow import Shadow
+from .trace_calls import argument
 from .trace_recurrent import RECURRENT
 from .tracer import Tracer, tensors
 
@@ -26,7 +27,7 @@ def product(tracer: Tracer, equation: str, a: torch.Tensor, b: torch.Tensor) -> 
     left, _, out = equation.partition("->")
     first, second = left.split(",")
     shapes = {**dict(zip(first, a.shape, strict=True)), **dict(zip(second, b.shape, strict=True))}
-    weights = [tracer.shadow(one) is None and tracer.weights.origin(one) is not None for one in (a, b)]
+    weights = [tracer.shadow(one) is None and tracer.weights.weighs(one) for one in (a, b)]
     if any(map(tracer.weights.hidden, (a, b))):
         raise ValueError("weights were chosen by numbers that this run does not have")
     if all(weights):
@@ -103,6 +104,11 @@ def _without_ones(a: torch.Tensor, letters: str, b: torch.Tensor, others: str) -
 def _linear(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     x, w = args[0], args[1]
     lead = _letters(x.ndim - 1)
+    learned = all(tracer.shadow(one) is None and tracer.weights.weighs(one) for one in (x, w))
+    if learned and not any(map(tracer.weights.hidden, (x, w))):  # what enters is weights too: a learned query
+        sizes = {**dict(zip(lead, x.shape, strict=False)), "Y": w.shape[0], "Z": w.shape[1]}
+        tracer.put(out, _weighed(tracer, (f"{lead}Z", "YZ", f"{lead}Y"), x, w, sizes))
+        return
     found, _ = product(tracer, f"{lead}Z,YZ->{lead}Y", x, w)
     tracer.put(out, found)
 
@@ -111,10 +117,15 @@ def _added(at: int) -> Callable[..., None]:
     """addmm, baddbmm, addmv: a product and what is added to it."""
 
     def rule(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
-        found = _matmul_shadow(tracer, args[at], args[at + 1], tuple(out.shape))
-        base = tracer.shadow(args[0])
+        shape = tuple(out.shape)
+        found = _matmul_shadow(tracer, args[at], args[at + 1], shape)
+        alpha, beta = (argument(func, args, kwargs, name, 1) for name in ("alpha", "beta"))
+        weighs = any(map(tracer.weights.weighs, args[at : at + 2]))
+        if found is not None and alpha != 1 and not weighs:
+            found = pointwise(tracer.flow, shape, [(found, float(alpha))])
+        base = tracer.shadow(args[0]) if beta else None
         if base is not None:
-            wide = base.spread(tuple(out.shape))
+            wide = pointwise(tracer.flow, shape, [(base, float(beta))])
             found = wide if found is None else merged(tracer.flow, found, wide)
         tracer.put(out, found)
 
@@ -152,7 +163,8 @@ def _einsum_rest(tracer: Tracer, func: Any, equation: str, operands: Sequence[An
         found, _ = product(tracer, f"{','.join(spelled)}->{result}", *operands)
         tracer.put(out, found)
         return
-    tracer.lost(func, out, [s for one in operands if (s := tracer.shadow(one)) is not None])
+    if not tracer.composed(func, (equation, operands), {}, [out]):
+        tracer.lost(func, out, [s for one in operands if (s := tracer.shadow(one)) is not None])
 
 
 def _conv(transposed: bool) -> Callable[..., None]:
@@ -163,10 +175,10 @@ def _conv(transposed: bool) -> Callable[..., None]:
         turned = given.get("transposed", transposed)
         groups = given.get("groups", 1) or 1
         shadow = tracer.shadow(x)
-        if tracer.weights.origin(w) is None or tracer.shadow(w) is not None:
+        if not tracer.weights.weighs(w) or tracer.shadow(w) is not None:
             shadows = [s for s in (shadow, tracer.shadow(w)) if s is not None]
             if shadows:
-                _unweighed(tracer, func, (x, w, groups, bool(turned)), args, kwargs, out)
+                _unweighed(tracer, func, (x, w, groups), args, kwargs, out)
             return
         batched = x.ndim == w.ndim
         flat = None
@@ -216,9 +228,9 @@ def _conv_reads(tracer: Tracer, w: torch.Tensor, groups: int, turned: bool) -> l
 def _unweighed(tracer: Tracer, func: Any, what: tuple[Any, ...], args: Args, kwargs: Named, out: Any) -> None:
     """A convolution with a kernel that is no weight of the network: a fixed filter, channel by channel, is a mean of
     each channel; anything else is not followed."""
-    x, w, groups, turned = what
+    x, w, groups = what
     shadow = tracer.shadow(x)
-    depthwise = groups == w.shape[0] and w.shape[1] == 1 and not turned and tracer.shadow(w) is None
+    depthwise = groups == w.shape[0] and w.shape[1] == 1 and tracer.shadow(w) is None
     if not depthwise or shadow is None or shadow.mixed is not None or x.ndim != w.ndim:
         tracer.lost(func, out, [s for s in (shadow, tracer.shadow(w)) if s is not None])
         return
@@ -242,7 +254,7 @@ def _unweighed(tracer: Tracer, func: Any, what: tuple[Any, ...], args: Args, kwa
 def _embedding(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -> None:
     w = args[0]
     result = next(tensors(out))
-    if tracer.weights.origin(w) is None:
+    if not tracer.weights.weighs(w):
         shadow = tracer.shadow(w)
         if shadow is not None:
             tracer.lost(func, [result], [shadow])
@@ -278,21 +290,23 @@ def _attention(tracer: Tracer, func: Any, args: Args, kwargs: Named, out: Any) -
     repeat = query.shape[-3] // key.shape[-3] if query.ndim > 3 and given.get("enable_gqa") else 1
     if repeat > 1:
         k, v = (None if s is None else s.each(lambda p: np.repeat(p, repeat, axis=-3)) for s in (k, v))
-    across = tuple(query.shape[:-2])
-    k, v = (None if s is None else s.spread((*across, *s.shape[-2:])) for s in (k, v))
+    across = tuple(result.shape[:-2])
+    q, k, v = (None if s is None else s.spread((*across, *s.shape[-2:])) for s in (q, k, v))
     pattern = _pattern(given, repeat) if tracer.numbers else None
-    lead = _letters(query.ndim - 2)
-    sizes = dict(zip(lead, query.shape, strict=False))
+    scored = (*across, query.shape[-2], key.shape[-2])
+    pattern = None if pattern is None else np.broadcast_to(pattern, scored)
+    lead = _letters(result.ndim - 2)
+    sizes = dict(zip(lead, across, strict=True))
     sizes |= {"Q": query.shape[-2], "K": key.shape[-2], "D": query.shape[-1], "V": value.shape[-1]}
     # Through the pattern each result hears its own query, all keys of its head, and what is added to its scores.
-    over, rank = tracer.flow.groups.over, query.ndim
+    over, rank = tracer.flow.groups.over, result.ndim
     groups = [] if q is None else [over(q, [rank - 1])]
     groups += [] if k is None else [over(k, [rank - 2, rank - 1])[..., None]]
     added = tracer.shadow(given.get("attn_mask"))
-    groups += [] if added is None else [over(added.spread((*query.shape[:-1], key.shape[-2])), [rank - 1])]
+    groups += [] if added is None else [over(added.spread(scored), [rank - 1])]
     mixed = None
     if groups:
-        mixed = tracer.flow.mixture(groups, ("attention", "pattern"), tuple(query.shape[:-1]))[..., None]
+        mixed = tracer.flow.mixture(groups, ("attention", "pattern"), scored[:-1])[..., None]
         mixed = np.broadcast_to(mixed, result.shape)
     none = np.zeros((0, *result.shape), np.int64)
     found = Shadow(none, none.astype(float), mixed)

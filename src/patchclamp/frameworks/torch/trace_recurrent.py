@@ -37,10 +37,18 @@ def _units(tracer: Tracer, weight: torch.Tensor, gates: int) -> Ints:
     return labels[: weight.shape[0] // gates]
 
 
-def _line(tracer: Tracer, labels: Ints, words: tuple[str, ...] = ()) -> Shadow:
-    """Units by themselves, as what another matrix reads."""
+def _line(tracer: Tracer, labels: Ints, words: tuple[str, ...] = (), carried: Ints | None = None) -> Shadow:
+    """Units by themselves, as what another matrix reads, and what the state that they began with carries on to them."""
     codes = coded(labels, tracer.flow.tags.number(words))[None, None]
-    return Shadow(codes, np.ones(codes.shape) if tracer.numbers else None)
+    return Shadow(codes, np.ones(codes.shape) if tracer.numbers else None, None if carried is None else carried[None])
+
+
+def _carried(tracer: Tracer, shadow: Shadow | None) -> Ints | None:
+    """Who stands behind the state that each unit began with: (..., unit). Gates pass a part of it on."""
+    if shadow is None:
+        return None
+    group = tracer.flow.groups.over(shadow, [len(shadow.shape) - 2] if len(shadow.shape) > 1 else [])
+    return coded(group, tracer.flow.tags.number(("initial state", "mixed")))
 
 
 def _stack(gates: int, states: int) -> Callable[..., None]:
@@ -57,6 +65,11 @@ def _stack(gates: int, states: int) -> Callable[..., None]:
         hidden = given["hx"]
         hidden = list(hidden) if isinstance(hidden, (list, tuple)) else [hidden]
         below: Shadow | None = tracer.shadow(x)
+        begun = tracer.shadow(hidden[-1]) if gates > 1 and not packed else None
+        if begun is not None and len(begun.shape) == 2:
+            begun = begun.shaped(begun.shape[0], 1, begun.shape[1])
+        carried = _carried(tracer, begun)
+        kept: list[Ints] = []
         every: list[Ints] = []
         top: list[Ints] = []
         for layer in range(layers):
@@ -66,6 +79,7 @@ def _stack(gates: int, states: int) -> Callable[..., None]:
                 weight_ih, weight_hh = weights[at : at + 2]
                 units = _units(tracer, weight_ih, gates)
                 tracer.flow.ran(units)
+                own = None if carried is None else carried[layer * directions + direction]
                 _read(tracer, weight_ih, below)
                 state = tracer.shadow(hidden[0])
                 if state is not None:
@@ -73,20 +87,28 @@ def _stack(gates: int, states: int) -> Callable[..., None]:
                     _read(tracer, weight_hh, state.each(lambda plane, one=one: plane[one]))  # type: ignore[misc]
                 if projected:
                     projection = weights[at + each - 1]
-                    _read(tracer, projection, _line(tracer, units))
+                    _read(tracer, projection, _line(tracer, units, (), own))
+                    own = None
                     units = tracer.weights.found(projection, [0], [1], []).labels
                     tracer.flow.ran(units)
-                _read(tracer, weight_hh, _line(tracer, units, ("through time",)))
+                _read(tracer, weight_hh, _line(tracer, units, ("through time",), own))
                 top.append(units)
+                kept.append(np.zeros(len(units), np.int64) if own is None else own)
             every += top
-            below = _line(tracer, np.concatenate(top))
+            mixed = np.concatenate(kept[-directions:])
+            below = _line(tracer, np.concatenate(top), (), mixed if mixed.any() else None)
         results = list(tensors(out))
         for result in (results[0], *results[1 : 1 + states]):
             labels = np.concatenate(top) if result is results[0] else np.stack(every)[:, None, :]
             if result is not results[0] and result.ndim == 2:
                 labels = labels[:, 0]
             if labels.shape[-1] == result.shape[-1]:
-                tracer.put(result, fresh(tracer.flow, labels, tuple(result.shape), tracer.numbers))
+                found = fresh(tracer.flow, labels, tuple(result.shape), tracer.numbers)
+                held = np.concatenate(kept[-directions:]) if result is results[0] else np.stack(kept)[:, None, :]
+                if held.any():
+                    held = np.broadcast_to(held[:, 0] if result.ndim < held.ndim else held, result.shape)
+                    found = Shadow(found.codes, found.gains, held)
+                tracer.put(result, found)
 
     return rule
 

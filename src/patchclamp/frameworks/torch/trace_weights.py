@@ -95,6 +95,7 @@ class Weights:
         self._origins: dict[int, list[_Origin | _Gathered]] = {}
         self._hidden: set[int] = set()
         self._paths: set[str] = set()
+        self._constants: set[str] = set()
         self._arrays: list[_Array] = []
         self._kept: list[Any] = []
         paths: dict[tuple[Any, ...], list[str]] = {}
@@ -103,6 +104,8 @@ class Weights:
             if tensor.layout != torch.strided or type(tensor) not in (*PLAIN, FakeTensor):
                 continue
             path = _effective(cells, stored)
+            if path not in self._paths and not isinstance(tensor, torch.nn.Parameter) and not cells.holding(path):
+                self._constants.add(path)
             key = (storage_of(tensor), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
             paths.setdefault(key, []).append(path)
             self._paths.add(path)
@@ -129,6 +132,10 @@ class Weights:
             if one.holds(position):
                 return one
         return None
+
+    def weighs(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor holds weights: a buffer of a layer whose kind is not known is a constant."""
+        return self.origin(tensor) is not None and self.path(tensor) not in self._constants
 
     def made(self, source: torch.Tensor, result: torch.Tensor) -> None:
         """`result`, of the same shape, was made of `source` element by element."""
@@ -191,15 +198,37 @@ class Weights:
         kernel = origin.elements(_positions(tensor, inner)) & WITHIN if inner else None
         labels = np.zeros(given.shape, np.int64)
         reads: list[tuple[Reader, Ints]] = []
+        if isinstance(origin, _Gathered) and not batch and len(np.unique(origin.elements(read) >> ARRAY)) > 1:
+            return self._side_by_side(origin, tensor, out, into)
         for array in (self._arrays[number] for number in np.unique(given >> ARRAY).tolist() if number >= 0):
             here = given >> ARRAY == array.number
-            first = [int(at[0]) for at in np.nonzero(here)][len(batch) :]
+            first = np.argwhere(here)[0].tolist()[len(batch) :]
             shift = sum(at * tensor.stride(axis) for at, axis in zip(first, out, strict=True))
             own = np.where(here, given & WITHIN, 0)
             summed = origin.elements(read + shift) & WITHIN
             part = found_in(self.cells, (self._path(array), array.shape), own, summed, kernel)
             labels = np.where(here, part.labels, labels)
             reads += part.reads
+        return Found(labels, tuple(reads))
+
+    def _side_by_side(self, origin: _Gathered, tensor: torch.Tensor, out: Sequence[int], into: Sequence[int]) -> Found:
+        """Several arrays stand beside each other along the axes that are summed: each reads at its own."""
+        shape = tuple(tensor.shape[axis] for axis in out)
+        every = origin.elements(_positions(tensor, [*out, *into])).reshape(*shape, -1)
+        labels = np.zeros(shape, np.int64)
+        reads: list[tuple[Reader, Ints]] = []
+        for number in np.unique(every[every >= 0] >> ARRAY).tolist():
+            array = self._arrays[number]
+            here = (every >= 0) & (every >> ARRAY == number)
+            rows, columns = here.any(axis=-1), here.any(axis=tuple(range(len(shape))))
+            own = np.take_along_axis(every, here.argmax(axis=-1)[..., None], -1)[..., 0] & WITHIN
+            summed = every[tuple(np.argwhere(rows)[0])] & WITHIN
+            part = found_in(self.cells, (self._path(array), array.shape), np.where(rows, own, 0), summed[columns])
+            labels = np.where((labels == 0) & rows, part.labels, labels)
+            for reader, slots in part.reads:
+                wide = np.full(columns.shape, -1)
+                wide[columns] = slots
+                reads.append((reader, wide))
         return Found(labels, tuple(reads))
 
     def _keep(self, result: torch.Tensor, origin: _Origin | _Gathered) -> None:

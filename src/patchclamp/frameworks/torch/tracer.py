@@ -51,6 +51,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """What operands were, by their identity, that the operation which runs writes over."""
         self.beneath = torch._C._len_torch_dispatch_stack() > 0
         """Whether other modes see what this one does."""
+        self.scattered: dict[int, tuple[torch.Tensor, list[Shadow]]] = {}
+        """Sparse and nested tensors, by their identity, and who is behind them."""
         self.opaque = 0
         """How many layers run now whose inside is not looked at."""
 
@@ -59,13 +61,20 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         kwargs = kwargs or {}
         operands = list(_operands(args, kwargs))
+        if any(map(_scattered, operands)):
+            out = func(*args, **kwargs)
+            self._beside(func, operands, out)
+            return out
         shaded = [t for t in operands if self._known(t)]
         mutable = self.numbers and not self.opaque and func._schema.is_mutable
         over = written(func, args, kwargs) if mutable else []
         self.before = {id(t): t.clone() for t in operands if is_view(t, over, {})} if over else {}
         out = func(*args, **kwargs)
-        if not self.opaque:
-            with _disable_current_modes() if self.beneath else nullcontext():
+        if any(map(_scattered, tensors(out))):
+            self._beside(func, operands, out)
+        elif not self.opaque:
+            signed = any(t.is_complex() or t.is_neg() for t in (*operands, *tensors(out)))
+            with _disable_current_modes() if self.beneath else nullcontext(), _signs() if signed else nullcontext():
                 self._followed(func, args, kwargs, out, shaded)
         return out
 
@@ -79,6 +88,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if self.strict:
                 raise RuntimeError(f"{func}: {error}") from error
             self.lost(func, out, [s for t in shaded if (s := self.shadow(t)) is not None])
+
+    def _beside(self, func: Any, operands: Sequence[torch.Tensor], out: Any) -> None:
+        """Of sparse and nested tensors it is known as a whole who is behind them, and what is made of them is lost."""
+        behind = [shadow for tensor in operands for shadow in self._behind(tensor)]
+        weigh = any(not _scattered(tensor) and self.weights.weighs(tensor) for tensor in operands)
+        for value in tensors(out):
+            if _scattered(value):
+                self.scattered[id(value)] = (value, behind)
+            elif value.is_floating_point() and (behind or weigh):
+                self.lost(func, value, behind)
+            else:
+                self.store.see(value)
+
+    def _behind(self, tensor: torch.Tensor) -> list[Shadow]:
+        if _scattered(tensor):
+            return self.scattered.get(id(tensor), (tensor, []))[1]
+        shadow = self.shadow(tensor)
+        return [] if shadow is None else [shadow]
 
     @property
     def in_norm(self) -> bool:
@@ -242,6 +269,19 @@ ALIASES = {
     **{"arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh", "expit": "sigmoid"},
 }
 """Second names that torch has for an operation, of which the rules know the first."""
+
+
+def _scattered(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has no single memory in which its elements lie: sparse or nested."""
+    return tensor.layout != torch.strided or tensor.is_nested
+
+
+def _signs() -> Any:
+    """Within a dispatch mode torch does not see that a tensor is a conjugated or negated view; here it does."""
+    keys = torch._C._dispatch_tls_local_exclude_set()
+    for key in (torch._C.DispatchKey.Conjugate, torch._C.DispatchKey.Negative):
+        keys = keys.remove(key)
+    return torch._C._ForceDispatchKeyGuard(torch._C._dispatch_tls_local_include_set(), keys)
 
 
 def _plain(func: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -18,6 +18,7 @@ from ...flow.flow import Flow
 from ...flow.shadow import Shadow
 from ..surely import surely
 from .names import Named, named
+from .scripted import is_scripted
 from .trace_boundaries import Boundary, boundaries
 from .trace_ops import COMPLEX, RULES
 from .trace_weights import PLAIN, Weights
@@ -64,6 +65,8 @@ def traced(
         around.enter_context(torch.inference_mode())
         closed = boundaries(cells, tracer.weights)
         for part in parts if told is None else ():
+            if is_scripted(part.module):
+                continue  # it takes no hooks; its operations are seen by the layer around it
             around.enter_context(_following(tracer, part, closed.get(part.name)))
         if told is not None:
             around.enter_context(told.following(tracer))
