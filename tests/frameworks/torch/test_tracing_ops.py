@@ -132,7 +132,7 @@ DIRECT: dict[str, Op] = {
 MAPS: dict[str, Op] = {
     "fold": lambda h: F.fold(F.unfold(h, 2, stride=2), (6, 6), 2, stride=2),
     "fold_overlap": lambda h: F.fold(F.unfold(h, 3, padding=1), (6, 6), 3, padding=1),
-    "unfold": lambda h: F.unfold(h, 3, padding=1).unflatten(2, (6, 6)),
+    "unfold": lambda h: F.unfold(h, 3, padding=1).view(2, 36, 6, 6),
     "grid": lambda h: F.grid_sample(h, F.affine_grid(torch.eye(2, 3).expand(2, 2, 3).double() * 0.7, [2, 4, 3, 3])),
 }
 
@@ -192,7 +192,7 @@ def test_what_has_no_rule_is_named(name: str, op: Op) -> None:
 def test_a_result_written_to_a_tensor_is_not_touched_by_following_it() -> None:
     model, x = features(DIRECT["out_beside"])
     seen: list[torch.Tensor] = []
-    handle = model.last.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))  # type: ignore[operator, union-attr]
+    handle = model.last.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))  # type: ignore[union-attr]
     with torch.no_grad():
         model(x)
     trace(model, x)
@@ -204,6 +204,8 @@ def test_a_fixed_filter_is_passed() -> None:
     """A buffer is no array that reads."""
 
     class Blurred(nn.Module):
+        kernel: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.first, self.last = nn.Conv2d(2, 4, 3).double(), nn.Conv2d(4, 3, 1).double()
@@ -219,7 +221,7 @@ def test_a_fixed_filter_is_passed() -> None:
     slots = heard(traced)[traced.cells.labels("first", "", [2])[0]]
     assert set(slots) == {tuple(one) for one in listeners(net, "first[2]", x, held=True)}
     ((_, gain),) = slots.items()
-    assert gain == pytest.approx(model.kernel[2].sum().item())  # type: ignore[operator, index]
+    assert gain == pytest.approx(model.kernel[2].sum().item())
 
 
 class Learned(nn.Module):
