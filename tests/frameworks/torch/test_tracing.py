@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import defaultdict
 from typing import Any
 
@@ -240,3 +241,34 @@ def test_a_wrong_answer_is_found() -> None:
     claimed = direct(traced)[traced.cells.labels("conv1", "", [0])[0]]
     assert set(claimed) == {tuple(one) for one in listeners(net, "conv1[0]", x, held=True)}
     assert set(claimed) != {tuple(one) for one in listeners(net, "conv1[1]", x, held=True)}
+
+
+@pytest.mark.parametrize("name", ["orthogonal", "weight_norm", "spectral_norm"])
+def test_weights_that_a_parametrization_computes_are_the_layers(name: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 3)).eval().double()
+    getattr(torch.nn.utils.parametrizations, name)(model[2])
+    x = torch.randn(2, 4, dtype=torch.float64)
+    traced = trace(model, x)
+    assert traced.notes == ()
+    assert pairs(traced) == 8 + 6
+    assert set(direct(traced)[traced.cells.labels("2", "", [3])[0]]) == {("4", "", "4.weight", 3)}
+
+
+class Threaded(nn.Module):
+    """Another thread runs a layer while this one is followed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 3), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        other = threading.Thread(target=self.b, args=(torch.ones(1, 3),))
+        other.start()
+        other.join()
+        return self.b(self.a(x))
+
+
+def test_what_another_thread_runs_is_not_followed(recwarn: pytest.WarningsRecorder) -> None:
+    traced = trace(Threaded(), torch.randn(2, 4))
+    assert traced.notes == () and pairs(traced) == 3
+    assert not recwarn.list, "an exception of the other thread is a warning here"

@@ -69,7 +69,7 @@ def mixed(traced: Traced) -> dict[int, set[tuple[str, str, str, int]]]:
     return found
 
 
-def written(into: Callable[[torch.Tensor], None]) -> Op:
+def written(into: Callable[[torch.Tensor], Any]) -> Op:
     """An operation that writes over a copy of what it is given."""
 
     def op(h: torch.Tensor) -> torch.Tensor:
@@ -113,7 +113,7 @@ DIRECT: dict[str, Op] = {
     "index_fill": lambda h: h.index_fill(1, torch.tensor([0, 1]), 0.0),
     "diagonal_scatter": lambda h: torch.diagonal_scatter(h, h[:, 5].clone() * 2),
     "take": lambda h: h.take(torch.tensor([[0, 5], [6, 7], [3, 2]])),
-    "block_diag": lambda h: torch.block_diag(h[:2], h[2:]),
+    "block_diag": lambda h: torch.block_diag(h[:2], h[2:]),  # type: ignore[no-untyped-call]
     "cartesian": lambda h: torch.cartesian_prod(h[0], h[1]),
     "two_max": lambda h: torch.max(h, h.flip(1)),
     "special": lambda h: torch.special.expit(h),

@@ -155,6 +155,14 @@ class Weights:
         if result.is_contiguous() and not result.storage_offset():
             self._keep(result, _Gathered(np.ascontiguousarray(elements).ravel()))
 
+    def names(self, tensor: torch.Tensor, path: str) -> None:
+        """A tensor is the array of that name, as it is computed for this run."""
+        shape = tuple(tensor.shape)
+        array = _Array(len(self._arrays), (path,), shape)
+        self._arrays.append(array)
+        start = int(tensor.storage_offset())
+        self._keep(tensor, _Origin(array, start, shape, tensor.stride(), 0, row_major(shape)))
+
     def hide(self, result: torch.Tensor) -> None:
         """`result` is weights, and it is not known which."""
         self._hidden.add(storage_of(result))
@@ -249,6 +257,8 @@ class Weights:
 
 def _effective(cells: Cells, path: str) -> str:
     """The array that a stored one is turned into before it is used: by a parametrization, weight_norm or pruning."""
+    if "parametrizations." not in path and not path.endswith(("_v", "_g", "_orig", "_mask")):
+        return path
     layer, parted, rest = path.partition("parametrizations.")
     owner, _, name = path.rpartition(".")
     first = layer + rest.partition(".")[0] if parted else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.stack: list[str] = []
         self.before: dict[int, torch.Tensor] = {}
         """What operands were, by their identity, that the operation which runs writes over."""
+        self.thread = get_ident()
         self.beneath = torch._C._len_torch_dispatch_stack() > 0
         """Whether other modes see what this one does."""
         self.scattered: dict[int, tuple[torch.Tensor, list[Shadow]]] = {}

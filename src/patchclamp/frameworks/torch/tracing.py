@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import numpy as np
 import torch
 from torch._guards import detect_fake_mode
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ...flow.cells import NETWORK_INPUT, Cells
@@ -68,6 +70,8 @@ def traced(
             if is_scripted(part.module):
                 continue  # it takes no hooks; its operations are seen by the layer around it
             around.enter_context(_following(tracer, part, closed.get(part.name)))
+            for path, stack in _computed(part):
+                around.enter_context(_computing(tracer, path, stack))
         if told is not None:
             around.enter_context(told.following(tracer))
         around.enter_context(tracer)
@@ -124,6 +128,8 @@ def _following(tracer: Tracer, part: Named, boundary: Boundary | None) -> Iterat
     """Know when a layer runs."""
 
     def enter(_: Any, args: Any, kwargs: Any) -> None:
+        if get_ident() != tracer.thread:
+            return
         if tracer.opaque:
             tracer.flow.within.setdefault(part.name, tracer.here)
         tracer.stack.append(part.name)
@@ -131,6 +137,8 @@ def _following(tracer: Tracer, part: Named, boundary: Boundary | None) -> Iterat
             boundary.enter(tracer, args, kwargs)
 
     def leave(_: Any, args: Any, kwargs: Any, output: Any) -> None:
+        if get_ident() != tracer.thread:
+            return
         if boundary is not None:
             with _disable_current_modes():
                 boundary.leave(tracer, args, kwargs, output)
@@ -140,6 +148,36 @@ def _following(tracer: Tracer, part: Named, boundary: Boundary | None) -> Iterat
         part.module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True),
         part.module.register_forward_hook(leave, always_call=True, with_kwargs=True),
     )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _computed(part: Named) -> Iterator[tuple[str, torch.nn.Module]]:
+    """What computes arrays of a layer from others, by the name of the array."""
+    if is_parametrized(part.module):
+        stacks: Any = part.module.parametrizations
+        for name, stack in stacks.items():
+            yield f"{part.name}.{name}" if part.name else name, stack
+
+
+@contextmanager
+def _computing(tracer: Tracer, path: str, stack: torch.nn.Module) -> Iterator[None]:
+    """What a parametrization gives is the array, whatever it is computed by."""
+
+    def enter(*_: Any) -> None:
+        tracer.opaque += get_ident() == tracer.thread
+
+    def leave(_: Any, __: Any, output: Any) -> None:
+        if get_ident() == tracer.thread:
+            tracer.opaque -= 1
+            for tensor in tensors(output):
+                tracer.store.see(tensor)
+                tracer.weights.names(tensor, path)
+
+    handles = stack.register_forward_pre_hook(enter), stack.register_forward_hook(leave, always_call=True)
     try:
         yield
     finally:
