@@ -309,3 +309,39 @@ def test_attention_whose_queries_are_broadcast() -> None:
     assert not traced.notes
     slots = heard(traced)[traced.cells.labels("value", "", [1])[0]]
     assert set(slots) == {tuple(one) for one in listeners(net, "value[1]", x, held=True)}
+
+
+class Begun(nn.Module):
+    """A cell whose first state another layer gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin, self.cell, self.head = nn.Linear(3, 4), nn.LSTMCell(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state = (torch.zeros(x.shape[0], 4, dtype=x.dtype), self.begin(x))
+        for _ in range(2):
+            state = self.cell(x, state)
+        return self.head(state[0])
+
+
+def test_the_state_that_a_cell_begins_with_is_carried_on() -> None:
+    model, x = Begun().eval().double(), torch.randn(2, 3, dtype=torch.float64)
+    net = pc.open(model)
+    traced = net.model.runner.trace(Cells(net.model), x)
+    (label,) = traced.cells.labels("begin", "", [1])
+    heard = {
+        (traced.readers[one.reader].path, slot)
+        for one in traced.mixed
+        if label in traced.groups[one.group]
+        for slot in one.slots.tolist()
+    }
+    assert {(path, slot) for _, _, path, slot in listeners(net, "begin[1]", x)} <= heard
+    assert ("head.weight", 1) in heard and ("head.weight", 2) not in heard
+
+
+def test_an_input_that_is_a_part_of_the_network_is_an_input() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    net = pc.open(model)
+    traced = net.model.runner.trace(Cells(net.model), model[0].weight.data[:, :])
+    assert traced.notes == () and len(traced.source) == 4 + 4

@@ -244,13 +244,16 @@ def _tensor(x: Any) -> Any:
 
 
 def _given(x: Any, device: torch.device | None) -> Any:
-    """What the model is called with, as tensors, which are known then by their memory; on a device, if one is named."""
+    """What the model is called with, as tensors in memory of their own, by which they are known then; on a device, if
+    one is named."""
     if isinstance(x, tuple) and not hasattr(x, "_fields"):
         return tuple(_given(item, device) for item in x)
     if isinstance(x, Mapping):
         return {name: _given(item, device) for name, item in x.items()}
     found = _tensor(x)
-    return found.to(device) if device is not None and isinstance(found, torch.Tensor) else found
+    if not isinstance(found, torch.Tensor) or found.layout != torch.strided:
+        return found
+    return found.detach().clone() if device is None else found.to(device)
 
 
 def _describe(x: Any) -> str:

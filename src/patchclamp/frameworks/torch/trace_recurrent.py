@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...flow.rules import fresh
-from ...flow.shadow import Ints, Shadow, coded
+from ...flow.shadow import LABEL, Ints, Shadow, coded
 from .tracer import Tracer, tensors
 
 __all__ = ["RECURRENT"]
@@ -120,10 +120,25 @@ def _cell(gates: int, states: int) -> Callable[..., None]:
         units = _units(tracer, weight_ih, gates)
         _read(tracer, weight_ih, tracer.shadow(x))
         _read(tracer, weight_hh, tracer.shadow(state))
+        last = hidden[-1] if isinstance(hidden, (list, tuple)) else hidden
+        carried = _from_others(tracer, tracer.shadow(last) if gates > 1 else None, units)
         for result in list(tensors(out))[:states]:
-            tracer.put(result, fresh(tracer.flow, units, tuple(result.shape), tracer.numbers))
+            found = fresh(tracer.flow, units, tuple(result.shape), tracer.numbers)
+            mixed = None if carried is None else np.broadcast_to(carried, result.shape)
+            tracer.put(result, Shadow(found.codes, found.gains, mixed))
 
     return rule
+
+
+def _from_others(tracer: Tracer, shadow: Shadow | None, units: Ints) -> Ints | None:
+    """What the state that a cell is given carries on to each unit, if that is more than the unit itself."""
+    carried = _carried(tracer, shadow)
+    if carried is None:
+        return None
+    members = tracer.flow.groups.members
+    own = [set(members[code & LABEL].tolist()) <= {unit} for code, unit in zip(carried.tolist(), units, strict=True)]
+    kept = np.where(own, 0, carried)
+    return kept if kept.any() else None
 
 
 RECURRENT: dict[str, Callable[..., None]] = {
