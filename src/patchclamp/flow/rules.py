@@ -16,7 +16,7 @@ from .flow import Flow
 from .registry import pairs_of
 from .shadow import LABEL, SHIFT, Floats, Ints, Shadow, coded, label_of, layered
 
-__all__ = ["along", "fresh", "joined", "normed", "placed_in", "pointwise", "pooled", "reduced", "retagged", "unknown"]
+__all__ = ["along", "fresh", "joined", "merged", "normed", "pointwise", "pooled", "reduced", "retagged", "unknown"]
 
 Slope = float | Floats | None
 """A number for all elements, one for each, or None where a trace has no numbers."""
@@ -151,27 +151,6 @@ def joined(
         mixed = laid(lambda shadow: None if shadow.mixed is None else shadow.mixed[None], 0)
     shape = codes[0].shape if codes else mixed.shape if mixed is not None else ()
     return Shadow(layered(codes, shape, np.int64), layered(gains, shape, float) if numbers else None, mixed)
-
-
-def placed_in(flow: Flow, base: Shadow, part: Shadow, key: Any) -> Shadow:
-    """`base` with `part` written to it at a NumPy key: what stood there is gone."""
-    planes = max(len(base.codes), len(part.codes))
-    codes = np.zeros((planes, *base.shape), np.int64)
-    codes[: len(base.codes)] = base.codes
-    inside = (slice(None), *(key if isinstance(key, tuple) else (key,)))
-    codes[inside] = 0
-    codes[: len(part.codes)][inside] = part.codes
-    gains = None
-    if base.gains is not None and part.gains is not None:
-        gains = np.zeros((planes, *base.shape))
-        gains[: len(base.codes)] = base.gains
-        gains[inside] = 0
-        gains[: len(part.codes)][inside] = part.gains
-    mixed = None
-    if base.mixed is not None or part.mixed is not None:
-        mixed = np.zeros(base.shape, np.int64) if base.mixed is None else base.mixed.copy()
-        mixed[key] = 0 if part.mixed is None else part.mixed
-    return Shadow(codes, gains, mixed)
 
 
 def reduced(flow: Flow, shadow: Shadow, axes: Sequence[int], weights: Slope, words: Sequence[str] = ()) -> Shadow:

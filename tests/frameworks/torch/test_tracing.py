@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import threading
 from collections import defaultdict
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.support.traces import mixed, trace
 from tests.support.wiring_zoo import ZOO, published
 from torch import nn
 
@@ -28,12 +28,6 @@ PICKED = 3
 """How many neurons of a network are held to brute force."""
 
 
-def trace(model: nn.Module, x: Any, numbers: bool = True) -> Traced:
-    net = pc.open(model)
-    found: Traced = net.model.runner.trace(Cells(net.model), x, numbers)
-    return found
-
-
 def direct(traced: Traced) -> dict[int, Slots]:
     """Who hears each label, with the whole gain of all paths."""
     found: dict[int, Slots] = defaultdict(dict)
@@ -45,15 +39,6 @@ def direct(traced: Traced) -> dict[int, Slots]:
         key = (reader.layer, reader.population, reader.path, slot)
         before = found[source].get(key)
         found[source][key] = (gain, low, high) if before is None else (gain + before[0], np.nan, np.nan)
-    return found
-
-
-def mixed(traced: Traced) -> dict[int, set[tuple[str, str, str, int]]]:
-    found: dict[int, set[tuple[str, str, str, int]]] = defaultdict(set)
-    for one in traced.mixed:
-        reader = traced.readers[one.reader]
-        for source in traced.groups[one.group].tolist():
-            found[source] |= {(reader.layer, reader.population, reader.path, slot) for slot in one.slots.tolist()}
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.traces import mixed, trace
 from torch import nn
 from torch.nn import functional as F
 
@@ -45,27 +46,12 @@ def maps(op: Op) -> tuple[nn.Module, torch.Tensor]:
     return Between(op, nn.Conv2d(2, 4, 3), x, lambda y: nn.Conv2d(y.shape[1], 3, 1)), x
 
 
-def trace(model: nn.Module, x: Any) -> Traced:
-    net = pc.open(model)
-    found: Traced = net.model.runner.trace(Cells(net.model), x)
-    return found
-
-
 def heard(traced: Traced) -> dict[int, dict[tuple[str, str, str, int], float]]:
     found: dict[int, dict[tuple[str, str, str, int], float]] = defaultdict(lambda: defaultdict(float))
     columns = (traced.source, traced.reader, traced.slot, traced.gain)
     for source, number, slot, gain in zip(*(column.tolist() for column in columns), strict=True):
         reader = traced.readers[number]
         found[source][reader.layer, reader.population, reader.path, slot] += gain
-    return found
-
-
-def mixed(traced: Traced) -> dict[int, set[tuple[str, str, str, int]]]:
-    found: dict[int, set[tuple[str, str, str, int]]] = defaultdict(set)
-    for one in traced.mixed:
-        reader = traced.readers[one.reader]
-        for source in traced.groups[one.group].tolist():
-            found[source] |= {(reader.layer, reader.population, reader.path, slot) for slot in one.slots.tolist()}
     return found
 
 
